@@ -1,0 +1,13 @@
+"""minillm: a from-scratch LLM on NumPy. Every formula readable, every gradient checked."""
+
+from minillm import errors, ops, testing
+from minillm.backend import use_backend
+from minillm.registry import kernel, op
+from minillm.seeding import seed
+from minillm.tensor import Tensor, no_grad, trace_non_finite
+
+__version__ = "0.1.0"
+__all__ = [
+    "Tensor", "errors", "kernel", "models", "nn", "no_grad", "op", "ops", "optim", "seed", "testing", "tokenizers",
+    "trace_non_finite", "use_backend",
+]  # fmt: skip

@@ -1,0 +1,80 @@
+"""Array modules and backends: which library holds an array, and whose kernels run on it.
+
+A backend is a name, an array module and a parent: where it has no kernel of its
+own for an op, its parent's runs, down to the NumPy reference. Only this file may
+import an array module other than NumPy.
+"""
+
+import os
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from minillm.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Backend:
+    """A named set of kernels over one array module; `parent` is the backend it falls back to."""
+
+    name: str
+    array_module: ModuleType
+    parent: "Backend | None" = None
+
+    def lineage(self) -> list[str]:
+        """This backend's name and its ancestors', the most specific first."""
+        return [self.name] + (self.parent.lineage() if self.parent else [])
+
+
+NUMPY = Backend("numpy", np)
+BACKENDS: dict[str, Backend] = {"numpy": NUMPY}
+_current: ContextVar[Backend | None] = ContextVar("minillm_backend", default=None)
+
+
+def register_backend(name: str, *, parent: Backend = NUMPY, array_module: ModuleType = np) -> Backend:
+    """Make `name` available to `use_backend`; its kernels are added with `minillm.registry.kernel`."""
+    BACKENDS[name] = Backend(name, array_module, parent)
+    return BACKENDS[name]
+
+
+def find_backend(name: str) -> Backend:
+    """The backend called `name`; ConfigError lists the ones this process has."""
+    if name not in BACKENDS:
+        raise ConfigError(f"backend {name!r} isn't available here; available: {', '.join(sorted(BACKENDS))}")
+    return BACKENDS[name]
+
+
+def current_backend() -> Backend:
+    """The backend in use: the last `use_backend`, else $MINILLM_BACKEND, else the fastest registered."""
+    chosen = _current.get()
+    if chosen is None:
+        fastest = max(BACKENDS.values(), key=lambda backend: len(backend.lineage()))
+        chosen = find_backend(os.environ.get("MINILLM_BACKEND", fastest.name))
+        _current.set(chosen)
+    return chosen
+
+
+class use_backend:  # noqa: N801 - reads as a statement: use_backend("numpy"), or with use_backend("numpy"):
+    """Choose the backend from here on; as a `with` statement, until its end."""
+
+    def __init__(self, name: str):
+        self._before = _current.set(find_backend(name))
+
+    def __enter__(self) -> Backend:
+        return current_backend()
+
+    def __exit__(self, *exception: object) -> None:
+        _current.reset(self._before)
+
+
+def array_module(array: Any) -> ModuleType:
+    """The module (`np`, or another backend's) whose functions work on `array`."""
+    if isinstance(array, np.ndarray | np.generic | int | float):
+        return np
+    for backend in BACKENDS.values():
+        if isinstance(array, backend.array_module.ndarray):
+            return backend.array_module
+    raise TypeError(f"no backend holds arrays of type {type(array).__name__}")

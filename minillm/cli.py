@@ -1,0 +1,27 @@
+"""What every `python -m minillm.NAME` does with an error: one message, exit code 2."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from minillm.errors import UserError
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Call `main` and exit with its code; a `UserError` or `OSError` is printed without a traceback (code 2).
+
+    `--debug` anywhere on the command line lets the traceback through.
+    """
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        sys.exit(main() or 0)
+    except BrokenPipeError:  # `... | head` closed our output: not an error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except (UserError, OSError) as error:
+        if debug:
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,111 @@
+"""Matrix products: matmul, and linear (a layer's x Wᵀ + b)."""
+
+import numpy as np
+
+from minillm.errors import ShapeError
+from minillm.ops.common import unbroadcast
+from minillm.registry import Case, ErrorCase, op
+
+
+def matmul_cases(rng):
+    for a, b in [((3, 4), (4, 5)), ((2, 3, 4), (2, 4, 5)), ((2, 3, 4), (4, 5)), ((5, 1, 3, 4), (2, 4, 1))]:
+        yield Case((rng.normal(size=a), rng.normal(size=b)))
+    yield Case((rng.normal(size=4), rng.normal(size=4)), note="two vectors")
+    yield Case((rng.normal(size=(2, 3, 4)), rng.normal(size=4)), note="matrices and a vector")
+    yield Case((rng.normal(size=4), rng.normal(size=(2, 4, 3))), note="a vector and matrices")
+    yield Case((rng.normal(size=(4, 3)).T, rng.normal(size=(5, 8))[:, ::2].T), note="not contiguous")
+    yield Case((np.zeros((3, 0)), np.zeros((0, 2))), note="nothing to sum over")
+    yield Case((np.zeros((0, 3)), rng.normal(size=(3, 2))), note="no rows")
+
+
+def matmul_errors(rng):
+    a = np.zeros((2, 3))
+    yield ErrorCase((a, np.zeros((4, 5))), ShapeError, r"\(2, 3\) .* 3 columns, .* \(4, 5\) has 4 rows")
+    yield ErrorCase((a, np.zeros(())), ShapeError, r"at least one axis")
+    yield ErrorCase((np.zeros((2, 2, 3)), np.zeros((4, 3, 2))), ShapeError, r"batch .* \(2,\) and \(4,\)")
+
+
+@op(cases=matmul_cases, errors=matmul_errors)
+def matmul(xp, a, b):
+    """Matrix product.  c_ij = Σ_k a_ik b_kj,  over any batch axes in front.
+
+    a: (..., n, k) or (k,);  b: (..., k, m) or (k,);  returns (..., n, m).
+    """
+    _check_matmul(a, b)
+    return a @ b, (a, b)
+
+
+@matmul.backward
+def matmul_backward(xp, dc, saved):
+    """dA = dC Bᵀ,  dB = Aᵀ dC"""
+    a, b = saved
+    if a.ndim == 1:
+        dc = dc[..., None, :] if b.ndim > 1 else dc[..., None]
+    if b.ndim == 1:
+        dc = dc[..., None]
+    matrix_a = a[None, :] if a.ndim == 1 else a
+    matrix_b = b[:, None] if b.ndim == 1 else b
+    da = unbroadcast(dc @ matrix_b.swapaxes(-1, -2), matrix_a.shape)
+    db = unbroadcast(matrix_a.swapaxes(-1, -2) @ dc, matrix_b.shape)
+    return da.reshape(a.shape), db.reshape(b.shape)
+
+
+def linear_cases(rng):
+    weight, bias = rng.normal(size=(5, 4)), rng.normal(size=5)
+    yield Case((rng.normal(size=(2, 3, 4)), weight, bias))
+    yield Case((rng.normal(size=(3, 4)), weight), note="no bias")
+    yield Case((rng.normal(size=4), weight, bias), note="one vector")
+    yield Case((np.zeros((0, 4)), weight, bias), note="no rows")
+    yield Case((rng.normal(size=(4, 3)).T, weight[::-1], bias[::-1]), note="not contiguous")
+
+
+def linear_errors(rng):
+    x, weight = np.zeros((2, 3)), np.zeros((5, 4))
+    yield ErrorCase((x, weight), ShapeError, r"last size 3, .* \(5, 4\) takes 4")
+    yield ErrorCase((np.zeros((2, 4)), weight, np.zeros(4)), ShapeError, r"bias has shape \(4,\), .* \(5,\)")
+
+
+@op(cases=linear_cases, errors=linear_errors)
+def linear(xp, x, weight, bias=None):
+    """Linear layer.  y = x Wᵀ + b
+
+    x: (..., d_in);  weight: (d_out, d_in), rows are output features;  bias: (d_out,);  returns (..., d_out).
+    """
+    _check_linear(x, weight, bias)
+    rows = x.reshape(-1, x.shape[-1])
+    y = rows @ weight.T
+    if bias is not None:
+        y += bias
+    return y.reshape(*x.shape[:-1], weight.shape[0]), (rows, weight, bias is not None, x.shape)
+
+
+@linear.backward
+def linear_backward(xp, dy, saved):
+    """dx = dy W,  dW = dyᵀ x,  db = Σ_rows dy"""
+    x, weight, has_bias, shape = saved
+    dy = dy.reshape(-1, weight.shape[0])
+    return (dy @ weight).reshape(shape), dy.T @ x, dy.sum(0) if has_bias else None
+
+
+def _check_matmul(a, b):
+    if a.ndim == 0 or b.ndim == 0:
+        raise ShapeError(f"matmul: both operands need at least one axis, not {a.shape} and {b.shape}; use * to scale")
+    inner_b = b.shape[-2] if b.ndim > 1 else b.shape[0]
+    if a.shape[-1] != inner_b:
+        raise ShapeError(
+            f"matmul: {a.shape} has {a.shape[-1]} columns, but {b.shape} has {inner_b} rows; "
+            "they must be equal (transpose one of them?)"
+        )
+    batch_a, batch_b = a.shape[:-2], b.shape[:-2]
+    if any(m != n and 1 not in (m, n) for m, n in zip(batch_a[::-1], batch_b[::-1], strict=False)):
+        raise ShapeError(f"matmul: the batch axes of {a.shape} and {b.shape}, {batch_a} and {batch_b}, don't broadcast")
+
+
+def _check_linear(x, weight, bias):
+    if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
+        last = x.shape[-1] if x.ndim else "none"
+        raise ShapeError(
+            f"linear: the input {x.shape} has last size {last}, but a weight {weight.shape} takes {weight.shape[1]}"
+        )
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ShapeError(f"linear: the bias has shape {bias.shape}, but a weight {weight.shape} needs {weight.shape[:1]}")

@@ -1,0 +1,61 @@
+"""The operators and methods of `Tensor`, attached from the ops, so that the engine needn't know them."""
+
+import numpy as np
+
+from minillm.ops import activation, elementwise, linear, reduce, shape
+from minillm.registry import Op
+from minillm.tensor import Tensor, _plain
+
+
+def _binary(op: Op):
+    return lambda self, other: op(self, other), lambda self, other: op(other, self)
+
+
+for _name, _op in {
+    "add": elementwise.add,
+    "sub": elementwise.sub,
+    "mul": elementwise.mul,
+    "truediv": elementwise.div,
+    "pow": elementwise.pow,
+    "matmul": linear.matmul,
+}.items():
+    _forward, _reflected = _binary(_op)
+    setattr(Tensor, f"__{_name}__", _forward)
+    setattr(Tensor, f"__r{_name}__", _reflected)
+
+
+def _comparison(compare: np.ufunc):
+    return lambda self, other: Tensor(compare(self._array, _plain(other)))
+
+
+for _name, _compare in {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}.items():
+    setattr(Tensor, f"__{_name}__", _comparison(_compare))
+for _name, _compare in {"eq": np.equal, "ne": np.not_equal}.items():
+    setattr(Tensor, f"__{_name}__", _comparison(_compare))
+Tensor.__hash__ = object.__hash__  # by identity: tensors are keys and set members, whatever they hold
+
+
+def _reshape(self, *new_shape):
+    return shape.reshape(self, shape=new_shape[0] if len(new_shape) == 1 else new_shape)
+
+
+def _transpose(self, *axes):
+    return shape.transpose(self, axes=(axes[0] if len(axes) == 1 and isinstance(axes[0], tuple | list) else axes) or None)
+
+
+def _reduction(op: Op):
+    return lambda self, axis=None, keepdims=False, **options: op(self, axis=axis, keepdims=keepdims, **options)
+
+
+Tensor.__neg__ = lambda self: elementwise.neg(self)
+Tensor.__abs__ = lambda self: shape.where(self._array < 0, -self, self)
+Tensor.__getitem__ = lambda self, index: shape.getitem(self, index=_plain(index))
+Tensor.__iter__ = lambda self: (self[i] for i in range(len(self)))
+Tensor.reshape = _reshape
+Tensor.transpose = _transpose
+Tensor.T = property(_transpose)
+Tensor.astype = lambda self, dtype: shape.astype(self, dtype=dtype)
+for _op in (reduce.sum, reduce.mean, reduce.var, reduce.max, reduce.min):
+    setattr(Tensor, _op.name, _reduction(_op))
+for _op in (elementwise.exp, elementwise.log, elementwise.sqrt, activation.tanh):
+    setattr(Tensor, _op.name, (lambda op: lambda self: op(self))(_op))

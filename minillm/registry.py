@@ -1,0 +1,233 @@
+"""The op table: a formula and its derivative under one name, and faster kernels that may replace the pair.
+
+    @op(cases=softmax_cases)
+    def softmax(xp, x, *, axis=-1):
+        ...
+        return p, (p, axis)              # the output, and what backward needs
+
+    @softmax.backward
+    def softmax_backward(xp, dp, saved):
+        ...
+        return (dx,)                     # one gradient for each positional argument, or None
+
+Both are plain functions of arrays; `xp` is the arrays' module. Called with
+tensors, the op picks a kernel for the backend in use, runs it, and records a
+node on the tape. The same table drives the gradient checks, the agreement
+tests between backends, the benchmarks and the documentation.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from minillm.backend import array_module, current_backend
+from minillm.tensor import Array, Node, Tensor, arrays_in, check_finite, is_grad_enabled, is_tracing
+
+OPS: dict[str, Op] = {}
+_strict: ContextVar[bool] = ContextVar("minillm_strict", default=False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """Arguments an op is tested with.
+
+    args: floating-point arrays (float64: what gradients are checked in) are differentiated; others are constants,
+        and so are those at the positions in `constants`.
+    atol, rtol: how close float64 results must come to an independent reference; `why` if looser than usual.
+    smooth: False where the op has a kink or a jump at these arguments, so that finite differences mean nothing.
+    """
+
+    args: tuple
+    kwargs: dict[str, Any] = field(default_factory=dict)
+    note: str = ""
+    atol: float = 1e-10
+    rtol: float = 1e-10
+    why: str = ""
+    smooth: bool = True
+    constants: tuple[int, ...] = ()
+
+    def differentiated(self) -> list[int]:
+        """The positions of the arguments that have a gradient."""
+        floats = [i for i, a in enumerate(self.args) if getattr(getattr(a, "dtype", None), "kind", "") == "f"]
+        return [i for i in floats if i not in self.constants]
+
+
+@dataclass(frozen=True)
+class ErrorCase:
+    """Arguments an op must refuse, and what the message must say (a regular expression)."""
+
+    args: tuple
+    raises: type[Exception]
+    match: str
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One implementation of an op: forward and backward together, since what is saved is private to the pair."""
+
+    backend: str
+    forward: Callable
+    backward: Callable
+    supports: Callable[..., bool] = lambda *arrays, **kwargs: True
+
+
+class Op:
+    """A differentiable function of tensors, its reference formula, and the kernels that may replace it."""
+
+    def __init__(self, forward: Callable, cases: Callable | None, errors: Callable | None):
+        self.name = forward.__name__
+        self.__name__ = self.__qualname__ = self.name
+        self.__doc__ = forward.__doc__
+        self.__module__ = forward.__module__
+        self.reference = Kernel("numpy", forward, _no_backward)
+        self.overrides: dict[str, Kernel] = {}
+        self._cases, self._errors = cases, errors
+        parameters = list(inspect.signature(forward).parameters.values())[1:]
+        self.__signature__ = inspect.Signature(parameters)
+        self.arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        self.formula_ids = re.findall(r"\[(\d[\w.-]*)\]", self.__doc__ or "")
+
+    def backward(self, function: Callable) -> Callable:
+        """Decorator: `function(xp, gradient, saved)` returns the gradient of each positional argument."""
+        self.reference = Kernel("numpy", self.reference.forward, function)
+        return function
+
+    def cases(self, rng: np.random.Generator) -> list[Case]:
+        """The arguments this op is tested with."""
+        return list(self._cases(rng)) if self._cases else []
+
+    def error_cases(self, rng: np.random.Generator) -> list[ErrorCase]:
+        """The arguments this op must refuse."""
+        return list(self._errors(rng)) if self._errors else []
+
+    def pick(self, arrays: list[Any], kwargs: dict[str, Any]) -> Kernel:
+        """The kernel of the backend in use, or of its nearest ancestor that has one for these arguments."""
+        backend = current_backend()
+        for name in backend.lineage():
+            kernel = self.overrides.get(name)
+            if kernel and kernel.supports(*arrays, **kwargs):
+                return kernel
+        if _strict.get() and backend.name != "numpy":
+            raise RuntimeError(f"{self.name}: backend {backend.name!r} has no kernel for {_describe(arrays)}, {kwargs}")
+        return self.reference
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Run on tensors (or arrays and numbers) and record the step if a gradient may be asked for."""
+        args, kwargs = self._by_position(args, kwargs)
+        arrays = _as_arrays(args)
+        kernel = self.pick(arrays, kwargs)
+        xp = array_module(next((a for a in arrays if hasattr(a, "shape")), 0))
+        result, saved = kernel.forward(xp, *arrays, **kwargs)
+        if is_tracing():
+            check_finite(self.name, result, arrays)
+        outputs = [Tensor(a) for a in (result if isinstance(result, tuple) else (result,))]
+        _share_versions(args, outputs)
+        if is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
+            _record(self.name, kernel, saved, args, outputs)
+        return tuple(outputs) if isinstance(result, tuple) else outputs[0]
+
+    def _by_position(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        """Move tensors given by name (weight=w), or as one list (concat([a, b])), to their positions."""
+        if self.variadic and len(args) == 1 and isinstance(args[0], list | tuple):
+            return tuple(args[0]), kwargs
+        if not any(name in kwargs for name in self.arguments):
+            return args + (None,) * (len(self.arguments) - len(args)), kwargs  # optional tensors left out
+        named = inspect.signature(self).bind(*args, **kwargs)
+        named.apply_defaults()
+        return named.args, named.kwargs
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}: {', '.join(['numpy', *self.overrides])}>"
+
+
+def op(
+    *, cases: Callable[[np.random.Generator], Iterator[Case]] | None = None, errors: Callable | None = None
+) -> Callable[[Callable], Op]:
+    """Decorator: make the forward formula `f(xp, *arrays, **options)` an `Op` of the table."""
+
+    def register(forward: Callable) -> Op:
+        OPS[forward.__name__] = Op(forward, cases, errors)
+        return OPS[forward.__name__]
+
+    return register
+
+
+def kernel(target: Op, backend: str, backward: Callable, supports: Callable[..., bool] | None = None) -> Callable:
+    """Decorator: make `f(xp, *arrays, **options)` the forward of `backend`'s kernel for the op `target`.
+
+    The op's backward and forward are replaced together. `supports(*arrays, **options)` says which arguments
+    the kernel takes; the others go to the parent backend.
+    """
+
+    def register(forward: Callable) -> Callable:
+        always = Kernel.supports
+        target.overrides[backend] = Kernel(backend, forward, backward, supports or always)
+        return forward
+
+    return register
+
+
+class strict_kernels:  # noqa: N801 - reads as a statement: with strict_kernels():
+    """Within it, an op for which the backend in use has no kernel raises, instead of running the reference."""
+
+    def __enter__(self) -> None:
+        self._before = _strict.set(True)
+
+    def __exit__(self, *exception: object) -> None:
+        _strict.reset(self._before)
+
+
+def _no_backward(xp: Any, gradient: Array, saved: Any) -> tuple:
+    raise TypeError("this op has no backward formula: write one under @NAME.backward")
+
+
+def _record(name: str, kernel: Kernel, saved: Any, args: tuple, outputs: list[Tensor]) -> None:
+    for i, out in enumerate(outputs):
+        out.requires_grad, out.output_index = True, i
+    node = Node(name, kernel, saved, list(args), outputs)
+    for out in outputs:
+        out.node = node
+
+
+def _as_arrays(args: tuple) -> list[Any]:
+    """Plain arrays for a kernel. Python numbers stay as they are: they take the other operand's dtype."""
+    dtype = next((a.dtype for a in args if isinstance(a, Tensor) and a.dtype.kind == "f"), None)
+    return [_as_array(a, dtype) for a in args]
+
+
+def _as_array(a: Any, dtype: Any) -> Any:
+    if isinstance(a, Tensor):
+        return a._array
+    if isinstance(a, np.floating):  # np.float64(2) would turn a float32 result into float64; float(2) doesn't
+        return float(a) if dtype is not None else np.asarray(a)
+    if a is None or isinstance(a, int | float) or hasattr(a, "shape"):
+        return a
+    array = np.asarray(a)
+    return array.astype(dtype) if dtype is not None and array.dtype.kind == "f" else array
+
+
+def _share_versions(args: tuple, outputs: list[Tensor]) -> None:
+    """An output that views an input's memory changes when the input does."""
+    for out in outputs:
+        owner = _owner(out._array)
+        for a in args:
+            if isinstance(a, Tensor) and owner is _owner(a._array):
+                out.version = a.version
+
+
+def _owner(array: Array) -> Array:
+    """The array whose memory `array` uses: itself, or what it is a view of."""
+    return array if array.base is None else array.base
+
+
+def _describe(arrays: list[Any]) -> str:
+    return ", ".join(f"{a.dtype}{a.shape}" for a in arrays_in(arrays))
