@@ -1,0 +1,14 @@
+"""Modules: layers with parameters, and the blocks Transformers are stacked from."""
+
+from minillm.nn.attention import KVCache, MultiHeadAttention
+from minillm.nn.blocks import DecoderLayer, EncoderLayer, Residual
+from minillm.nn.feed_forward import FeedForward
+from minillm.nn.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm, normal
+from minillm.nn.module import Module, Parameter
+from minillm.nn.position import LearnedPositions, RotaryPositions, SinusoidalPositions
+
+__all__ = [
+    "DecoderLayer", "Dropout", "Embedding", "EncoderLayer", "FeedForward", "KVCache", "LayerNorm", "LearnedPositions",
+    "Linear", "Module", "MultiHeadAttention", "Parameter", "RMSNorm", "Residual", "RotaryPositions",
+    "SinusoidalPositions", "normal",
+]  # fmt: skip

@@ -1,0 +1,60 @@
+"""Where a token stands: learned, sinusoidal and rotary positions."""
+
+from typing import Any
+
+import numpy as np
+
+from minillm import ops
+from minillm.nn.layers import Embedding
+from minillm.nn.module import Module
+from minillm.tensor import Tensor
+
+
+class LearnedPositions(Module):
+    """A trained vector for each position, added to the token's (GPT-2, BERT)."""
+
+    def __init__(self, context_length: int, d_model: int, dtype: Any = "float32"):
+        self.embedding = Embedding(context_length, d_model, dtype)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """x: (batch, time, d_model), whose first position is `start`."""
+        return x + self.embedding(np.arange(start, start + x.shape[-2]))
+
+
+class SinusoidalPositions(Module):
+    """Fixed waves added to the token's vector (Vaswani et al. 2017, section 3.5).
+
+    PE(pos, 2i) = sin(pos / 10000^(2i/d_model)),  PE(pos, 2i+1) = cos(the same)
+    """
+
+    def __init__(self, context_length: int, d_model: int, dtype: Any = "float32"):
+        angle = _angles(context_length, d_model)
+        table = np.empty((context_length, d_model))
+        table[:, 0::2] = np.sin(angle)
+        table[:, 1::2] = np.cos(angle)[:, : d_model // 2]
+        self.table = table.astype(dtype)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """x: (batch, time, d_model), whose first position is `start`."""
+        return x + self.table[start : start + x.shape[-2]]
+
+
+class RotaryPositions(Module):
+    """Queries and keys turned by an angle that grows with the position (Su et al. 2021, section 3.2.2).
+
+    Their product then depends on how far apart they are only. θ(pos, i) = pos / 10000^(2i/d_head)
+    """
+
+    def __init__(self, context_length: int, d_head: int, dtype: Any = "float32"):
+        angle = _angles(context_length, d_head)
+        self.cos, self.sin = np.cos(angle).astype(dtype), np.sin(angle).astype(dtype)
+
+    def forward(self, x: Tensor, start: int = 0) -> Tensor:
+        """x: queries or keys (batch, heads, time, d_head), whose first position is `start`."""
+        stop = start + x.shape[-2]
+        return ops.rotary(x, self.cos[start:stop], self.sin[start:stop])
+
+
+def _angles(length: int, d: int) -> np.ndarray:
+    """pos / 10000^(2i/d) for each position and pair of features, (length, ⌈d/2⌉)."""
+    return np.arange(length)[:, None] / 10000 ** (np.arange(0, d, 2) / d)

@@ -1,0 +1,160 @@
+"""Optimizers: SGD with momentum, Adam, AdamW; and clipping by the global norm."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from minillm.errors import CheckpointError, ConfigError
+from minillm.nn.module import Parameter
+
+BLOCK = 1 << 16  # elements updated at a time, so that the several passes of a formula stay in the cache
+
+
+class Optimizer:
+    """What all have: the parameters, a learning rate `lr` that may be set at any time, a step count, saved state.
+
+    Subclasses name their state arrays in `slots` and write `_update` for one block of one parameter.
+    """
+
+    slots: tuple[str, ...] = ()
+
+    def __init__(self, params: Iterable[Parameter], lr: float):
+        self.params = list(params)
+        if not self.params:
+            raise ConfigError("the optimizer got no parameters")
+        if not lr >= 0:
+            raise ConfigError(f"lr={lr} must not be negative")
+        self.lr = lr
+        self.steps = 0
+        self.state = {slot: [np.zeros_like(p._array) for p in self.params] for slot in self.slots}
+
+    def zero_grad(self) -> None:
+        """Forget the gradients, before the next backward pass."""
+        for p in self.params:
+            p.grad = None
+
+    def step(self) -> None:
+        """Move every parameter that has a gradient."""
+        self.steps += 1
+        for i, p in enumerate(self.params):
+            if p.grad is not None:
+                arrays = [p.mutable(), p.grad, *(self.state[slot][i] for slot in self.slots)]
+                for block in _blocks(arrays):
+                    self._update(*block, decays=p.ndim >= 2)
+
+    def _update(self, *arrays: Any, decays: bool) -> None:
+        raise TypeError(f"{type(self).__name__} defines no _update()")
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """The step count and the state arrays, by names such as "m.0"."""
+        arrays = {f"{slot}.{i}": a for slot in self.slots for i, a in enumerate(self.state[slot])}
+        return {"step": np.array(self.steps, np.int64), **arrays}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from what `state_dict` returned; CheckpointError names what doesn't fit."""
+        own = self.state_dict()
+        wrong = [n for n in own.keys() | state.keys() if n not in own or n not in state or np.shape(state[n]) != own[n].shape]
+        if wrong:
+            raise CheckpointError(f"the optimizer's state doesn't fit: {', '.join(sorted(wrong))}")
+        self.steps = int(state["step"])
+        for slot in self.slots:
+            for i, array in enumerate(self.state[slot]):
+                array[...] = state[f"{slot}.{i}"]
+
+
+class SGD(Optimizer):
+    """Gradient descent with momentum (Polyak 1964; Sutskever et al. 2013).  v ← μ v + g;  θ ← θ − lr v"""
+
+    slots = ("velocity",)
+
+    def __init__(self, params: Iterable[Parameter], lr: float, momentum: float = 0.0):
+        super().__init__(params, lr)
+        self.momentum = momentum
+
+    def _update(self, theta: Any, g: Any, v: Any, *, decays: bool) -> None:
+        v *= self.momentum
+        v += g
+        theta -= self.lr * v
+
+
+class Adam(Optimizer):
+    """Adam (Kingma & Ba 2015, algorithm 1), with t the step count:
+
+    m ← β₁ m + (1 − β₁) g;   v ← β₂ v + (1 − β₂) g²;   θ ← θ − lr m̂ / (√v̂ + ε),  m̂ = m/(1 − β₁ᵗ),  v̂ = v/(1 − β₂ᵗ)
+    """
+
+    slots = ("m", "v")
+
+    def __init__(
+        self, params: Iterable[Parameter], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+    ):
+        super().__init__(params, lr)
+        if not all(0 <= beta < 1 for beta in betas):
+            raise ConfigError(f"betas={betas} must be at least 0 and below 1")
+        self.betas, self.eps = betas, eps
+
+    def _update(self, theta: Any, g: Any, m: Any, v: Any, *, decays: bool) -> None:
+        beta1, beta2 = self.betas
+        change = g - m
+        change *= 1 - beta1
+        m += change
+        np.multiply(g, g, out=change)
+        change -= v
+        change *= 1 - beta2
+        v += change
+        np.sqrt(v, out=change)
+        change *= 1 / math.sqrt(1 - beta2**self.steps)
+        change += self.eps
+        np.divide(m, change, out=change)
+        change *= self.lr / (1 - beta1**self.steps)
+        theta -= change
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov & Hutter 2019, algorithm 2): first θ ← θ − lr λ θ, then Adam's step.
+
+    Decays parameters with two or more axes (matrices, embeddings); biases and norm weights are left alone.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ):
+        super().__init__(params, lr, betas, eps)
+        self.weight_decay = weight_decay
+
+    def _update(self, theta: Any, g: Any, m: Any, v: Any, *, decays: bool) -> None:
+        if decays:
+            theta *= 1 - self.lr * self.weight_decay
+        super()._update(theta, g, m, v, decays=decays)
+
+
+def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
+    """Scale all gradients by max_norm / norm if their global norm √Σ g² is larger; returns the norm before.
+
+    (Pascanu et al. 2013, algorithm 1.) A norm that isn't finite is returned and nothing is scaled.
+    """
+    gradients = [p.grad for p in params if p.grad is not None]
+    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
+    if max_norm < norm < math.inf:
+        for g in gradients:
+            g *= max_norm / norm
+    return norm
+
+
+def _blocks(arrays: list[Any]) -> Iterator[list[Any]]:
+    """The arrays, flattened, in slices of BLOCK elements; slices are views, written through to the arrays."""
+    if not all(a.flags.c_contiguous for a in arrays):
+        yield arrays
+        return
+    flat = [a.reshape(-1) for a in arrays]
+    for start in range(0, flat[0].size, BLOCK):
+        yield [a[start : start + BLOCK] for a in flat]
