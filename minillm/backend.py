@@ -57,7 +57,7 @@ def current_backend() -> Backend:
     return chosen
 
 
-class use_backend:  # noqa: N801 - reads as a statement: use_backend("numpy"), or with use_backend("numpy"):
+class use_backend:
     """Choose the backend from here on; as a `with` statement, until its end."""
 
     def __init__(self, name: str):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,12 @@ BLOCK = 1 << 16  # elements updated at a time, so that the several passes of a f
 class Optimizer:
     """What all have: the parameters, a learning rate `lr` that may be set at any time, a step count, saved state.
 
-    Subclasses name their state arrays in `slots` and write `_update` for one block of one parameter.
+    Subclasses name their state arrays in `slots` and define `_update` for one block of one parameter:
+    the values, their gradient and the state arrays, all written in place.
     """
 
     slots: tuple[str, ...] = ()
+    _update: Callable[..., None]
 
     def __init__(self, params: Iterable[Parameter], lr: float):
         self.params = list(params)
@@ -46,9 +48,6 @@ class Optimizer:
                 for block in _blocks(arrays):
                     self._update(*block, decays=p.ndim >= 2)
 
-    def _update(self, *arrays: Any, decays: bool) -> None:
-        raise TypeError(f"{type(self).__name__} defines no _update()")
-
     def state_dict(self) -> dict[str, np.ndarray]:
         """The step count and the state arrays, by names such as "m.0"."""
         arrays = {f"{slot}.{i}": a for slot in self.slots for i, a in enumerate(self.state[slot])}
@@ -57,7 +56,9 @@ class Optimizer:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from what `state_dict` returned; CheckpointError names what doesn't fit."""
         own = self.state_dict()
-        wrong = [n for n in own.keys() | state.keys() if n not in own or n not in state or np.shape(state[n]) != own[n].shape]
+        wrong = [
+            n for n in own.keys() | state.keys() if n not in own or n not in state or np.shape(state[n]) != own[n].shape
+        ]
         if wrong:
             raise CheckpointError(f"the optimizer's state doesn't fit: {', '.join(sorted(wrong))}")
         self.steps = int(state["step"])
@@ -90,7 +91,11 @@ class Adam(Optimizer):
     slots = ("m", "v")
 
     def __init__(
-        self, params: Iterable[Parameter], lr: float = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8
+        self,
+        params: Iterable[Parameter],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
     ):
         super().__init__(params, lr)
         if not all(0 <= beta < 1 for beta in betas):

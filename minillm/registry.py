@@ -176,7 +176,7 @@ def kernel(target: Op, backend: str, backward: Callable, supports: Callable[...,
     return register
 
 
-class strict_kernels:  # noqa: N801 - reads as a statement: with strict_kernels():
+class strict_kernels:
     """Within it, an op for which the backend in use has no kernel raises, instead of running the reference."""
 
     def __enter__(self) -> None:
@@ -207,8 +207,8 @@ def _as_arrays(args: tuple) -> list[Any]:
 def _as_array(a: Any, dtype: Any) -> Any:
     if isinstance(a, Tensor):
         return a._array
-    if isinstance(a, np.floating):  # np.float64(2) would turn a float32 result into float64; float(2) doesn't
-        return float(a) if dtype is not None else np.asarray(a)
+    if isinstance(a, np.floating | np.integer):  # np.float64(2) would turn a float32 result into float64; 2.0 doesn't
+        return a.item() if dtype is not None else np.asarray(a)
     if a is None or isinstance(a, int | float) or hasattr(a, "shape"):
         return a
     array = np.asarray(a)

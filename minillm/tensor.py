@@ -209,6 +209,7 @@ class Tensor:
         def reshape(self, *shape: Any) -> Tensor: ...
         def transpose(self, *axes: Any) -> Tensor: ...
         def astype(self, dtype: Any) -> Tensor: ...
+
         T: Tensor
 
 
@@ -260,7 +261,7 @@ class Node:
 _FREED = object()
 
 
-class no_grad:  # noqa: N801 - reads as a statement: with no_grad():
+class no_grad:
     """Within it, ops record nothing: less memory, no backward."""
 
     def __enter__(self) -> None:
@@ -362,7 +363,9 @@ def check_finite(what: str, results: Any, inputs: Any) -> None:
     """Raise FloatingPointError if a floating-point array of `results` isn't finite."""
     for array in arrays_in(results):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise FloatingPointError(f"{what} gave NaN or infinity; its inputs: {', '.join(map(_range, arrays_in(inputs)))}")
+            raise FloatingPointError(
+                f"{what} gave NaN or infinity; its inputs: {', '.join(map(_range, arrays_in(inputs)))}"
+            )
 
 
 def arrays_in(values: Any) -> Iterator[Array]:

@@ -1,8 +1,8 @@
 """Checks for gradients and kernels, for a reader's own ops as much as for this library's.
 
-    gradcheck(fn, inputs)                    derivatives against finite differences
-    check(op, forward=..., backward=...)     your own formula, on the op's own cases
-    agree(op, backend)                       a faster kernel against the reference
+gradcheck(fn, inputs)                    derivatives against finite differences
+check(op, forward=..., backward=...)     your own formula, on the op's own cases
+agree(op, backend)                       a faster kernel against the reference
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def gradcheck(
     """
     tensors = [_float64(x) for x in inputs]
     differentiated = [i for i, t in enumerate(tensors) if isinstance(t, Tensor) and t.requires_grad]
-    name = name or getattr(fn, "__name__", "fn")
+    name = name or str(getattr(fn, "__name__", "fn"))
     if not differentiated:
         raise CheckError(f"gradcheck of {name}: none of the {len(tensors)} inputs is floating-point")
     check = _Check(name, lambda: _outputs(fn, tensors), tensors, eps, atol, rtol, np.random.default_rng(seed))
@@ -173,7 +173,9 @@ def _within(what: str, case: Case, truth: list, reference: list, actual: list, f
     for exact, plain, fast in zip(truth, reference, actual, strict=True):
         if fast.shape != exact.shape:
             raise CheckError(f"{what}, {_show(case)}: shape {fast.shape} instead of {exact.shape}")
-        allowed = factor * np.abs(plain - exact).max(initial=0) + 4 * np.finfo(np.float32).eps * np.abs(exact).max(initial=0)
+        allowed = factor * np.abs(plain - exact).max(initial=0) + 4 * np.finfo(np.float32).eps * np.abs(exact).max(
+            initial=0
+        )
         error = np.abs(fast - exact).max(initial=0)
         if not error <= allowed and not np.array_equal(fast, plain, equal_nan=True):
             raise CheckError(f"{what}, {_show(case)}: error {error:.3g}, allowed {allowed:.3g}")
@@ -191,7 +193,9 @@ def _compare(what: str, case: Case, expected: Any, actual: Any) -> None:
             raise CheckError(f"{what}, {_show(case)}: shape {got.shape} instead of {wanted.shape}")
         if not np.allclose(got, wanted, rtol=1e-7, atol=1e-9, equal_nan=True):
             place = tuple(int(k) for k in np.argwhere(~np.isclose(got, wanted, rtol=1e-7, atol=1e-9))[0])
-            raise CheckError(f"{what}, {_show(case)}: at {place} it gives {got[place]:.8g}, expected {wanted[place]:.8g}")
+            raise CheckError(
+                f"{what}, {_show(case)}: at {place} it gives {got[place]:.8g}, expected {wanted[place]:.8g}"
+            )
 
 
 def _show(case: Case) -> str:

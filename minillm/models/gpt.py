@@ -100,7 +100,7 @@ class GPT(Module):
     def forward(
         self, ids: Any, targets: Any = None, cache: list[KVCache] | None = None, mask: Any = None
     ) -> tuple[Tensor, Tensor | None]:
-        """ids: (batch, time) integers; targets: the same shape, each position's next token, -100 where it doesn't count.
+        """ids: (batch, time) integers; targets: the same shape, each position's next token (-100: doesn't count).
 
         cache: from `new_cache`, for generation: ids are then the tokens after those it has seen.
         mask: booleans broadcast to (batch, heads, time, keys), False at padding, together with the causal mask.
@@ -124,7 +124,7 @@ class GPT(Module):
         return [KVCache(self.config.context_length) for _ in self.layers]
 
     def generate(self, ids: Any, max_new_tokens: int, **options: Any) -> np.ndarray:
-        """Continue (time,) or (1, time) ids; returns the new ids. Options: see `decoding.Sampling` and `decoding.generate`."""
+        """Continue (time,) or (1, time) ids; returns the new ids. Options: see `decoding.generate`."""
         return np.fromiter(self.stream(ids, max_new_tokens, **options), dtype=np.int64)
 
     def stream(self, ids: Any, max_new_tokens: int, **options: Any) -> Iterator[int]:
@@ -135,7 +135,9 @@ class GPT(Module):
         ids = np.asarray(ids)
         seen = cache[0].length if cache else 0
         if ids.ndim != 2:
-            raise ShapeError(f"GPT: token ids must be (batch, time); got shape {ids.shape} (add a batch axis: ids[None])")
+            raise ShapeError(
+                f"GPT: token ids must be (batch, time); got shape {ids.shape} (add a batch axis: ids[None])"
+            )
         if not ids.shape[1]:
             raise ShapeError("GPT: there must be at least one token")
         if seen + ids.shape[1] > self.config.context_length:
@@ -179,7 +181,11 @@ def _norm(config: GPTConfig) -> Module:
 
 def _absolute_positions(config: GPTConfig) -> Module | None:
     kinds = {"learned": LearnedPositions, "sinusoidal": SinusoidalPositions}
-    return kinds[config.position](config.context_length, config.d_model, config.dtype) if config.position in kinds else None
+    return (
+        kinds[config.position](config.context_length, config.d_model, config.dtype)
+        if config.position in kinds
+        else None
+    )
 
 
 def _rotary_positions(config: GPTConfig) -> RotaryPositions | None:

@@ -49,7 +49,9 @@ class MultiHeadAttention(Module):
         self.value = Linear(d_model, n_kv_head * self.d_head, bias, dtype)
         self.output = Linear(n_head * self.d_head, d_model, bias, dtype)
 
-    def forward(self, x: Tensor, memory: Tensor | None = None, mask: Any = None, cache: KVCache | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, memory: Tensor | None = None, mask: Any = None, cache: KVCache | None = None
+    ) -> Tensor:
         """x: (batch, time, d_model); memory: (batch, keys, d_model), attended to instead of x.
 
         mask: booleans broadcast to (batch, heads, time, keys), True where a query may look.

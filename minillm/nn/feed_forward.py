@@ -18,7 +18,9 @@ class FeedForward(Module):
     with "swiglu" (Shazeer 2020, equation 6): (silu(x W_g) ∘ (x W_1)) W_2
     """
 
-    def __init__(self, d_model: int, d_ff: int, activation: str = "gelu_tanh", bias: bool = True, dtype: Any = "float32"):
+    def __init__(
+        self, d_model: int, d_ff: int, activation: str = "gelu_tanh", bias: bool = True, dtype: Any = "float32"
+    ):
         if activation not in ACTIVATIONS:
             raise ConfigError(f"activation {activation!r} isn't one of {', '.join(ACTIVATIONS)}")
         self.activation = ACTIVATIONS[activation]

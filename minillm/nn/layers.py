@@ -16,7 +16,7 @@ def normal(*shape: int, std: float, dtype: Any = "float32") -> Parameter:
 
 
 class Linear(Module):
-    """y = x Wᵀ + b, W of shape (d_out, d_in). Starts with W ~ N(0, 1/d_in), which keeps the variance of x, and b = 0."""
+    """y = x Wᵀ + b, W of shape (d_out, d_in). Starts with W ~ N(0, 1/d_in), which keeps the variance, and b = 0."""
 
     def __init__(self, d_in: int, d_out: int, bias: bool = True, dtype: Any = "float32"):
         self.weight = normal(d_out, d_in, std=1 / math.sqrt(d_in), dtype=dtype)

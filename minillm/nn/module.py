@@ -90,7 +90,9 @@ class Module:
             if np.shape(state[name]) != own[name].shape:
                 problems.append(f"mis-shaped: {name} is {np.shape(state[name])}, the model has {own[name].shape}")
         if problems:
-            raise CheckpointError(f"the state doesn't fit this {type(self).__name__}:\n  " + "\n  ".join(sorted(problems)))
+            raise CheckpointError(
+                f"the state doesn't fit this {type(self).__name__}:\n  " + "\n  ".join(sorted(problems))
+            )
         for name, p in own.items():
             p.mutable()[...] = state[name]
 

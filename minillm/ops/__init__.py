@@ -17,6 +17,6 @@ from minillm.ops.softmax import log_softmax, softmax
 __all__ = [
     "add", "astype", "attention", "concat", "cross_entropy", "div", "dropout", "embedding", "exp", "gelu", "gelu_tanh",
     "getitem", "layer_norm", "linear", "log", "log_softmax", "masked_fill", "matmul", "max", "mean", "min", "mse_loss",
-    "mul", "neg", "pow", "relu", "reshape", "rms_norm", "rotary", "sigmoid", "silu", "softmax", "split", "sqrt", "stack",
-    "sub", "sum", "tanh", "transpose", "var", "where",
+    "mul", "neg", "pow", "relu", "reshape", "rms_norm", "rotary", "sigmoid", "silu", "softmax", "split", "sqrt",
+    "stack", "sub", "sum", "tanh", "transpose", "var", "where",
 ]  # fmt: skip

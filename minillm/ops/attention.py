@@ -118,7 +118,8 @@ def _sum_groups(dx, groups):
 def _check_attention(q, k, v, mask, causal):
     if not q.ndim == k.ndim == v.ndim == 4:
         raise ShapeError(
-            f"attention: queries, keys and values must be (batch, heads, time, d_head); got {q.shape}, {k.shape}, {v.shape}"
+            "attention: queries, keys and values must be (batch, heads, time, d_head); "
+            f"got {q.shape}, {k.shape}, {v.shape}"
         )
     if q.shape[-1] != k.shape[-1]:
         raise ShapeError(f"attention: queries and keys must have one d_k, their last size; got {q.shape} and {k.shape}")
@@ -127,7 +128,9 @@ def _check_attention(q, k, v, mask, causal):
     if not k.shape[1] or q.shape[1] % k.shape[1]:
         raise ShapeError(f"attention: {q.shape[1]} query heads can't share {k.shape[1]} key heads evenly")
     if causal and q.shape[2] > k.shape[2]:
-        raise ShapeError(f"attention: causal with {q.shape[2]} queries needs as many keys, but there are {k.shape[2]} keys")
+        raise ShapeError(
+            f"attention: causal with {q.shape[2]} queries needs as many keys, but there are {k.shape[2]} keys"
+        )
     _check_mask(mask, (*q.shape[:3], k.shape[2]))
 
 

@@ -1,4 +1,4 @@
-"""What several ops share: broadcasting undone, shapes checked, and the one scatter that array modules spell differently."""
+"""What several ops share: broadcasting undone, shapes checked, and a scatter that array modules spell differently."""
 
 from typing import Any
 

@@ -113,7 +113,7 @@ def neg_backward(xp, dy, saved):
 
 
 @op(cases=power_cases, errors=pair_errors)
-def pow(xp, x, n):  # noqa: A001 - the field's name for it
+def pow(xp, x, n):
     """Power.  y = xⁿ"""
     check_broadcast("pow", x, n)
     y = x**n

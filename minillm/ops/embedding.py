@@ -28,6 +28,7 @@ def embedding(xp, weight, ids):
 
     weight: (vocab_size, d);  ids: integers of any shape;  returns (*ids.shape, d).
     """
+    ids = xp.asarray(ids)
     check_ids(xp, ids, len(weight))
     return weight[ids], (ids, weight.shape)
 

@@ -108,4 +108,6 @@ def _check_linear(x, weight, bias):
             f"linear: the input {x.shape} has last size {last}, but a weight {weight.shape} takes {weight.shape[1]}"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
-        raise ShapeError(f"linear: the bias has shape {bias.shape}, but a weight {weight.shape} needs {weight.shape[:1]}")
+        raise ShapeError(
+            f"linear: the bias has shape {bias.shape}, but a weight {weight.shape} needs {weight.shape[:1]}"
+        )

@@ -24,7 +24,9 @@ def cross_entropy_cases(rng):
 def cross_entropy_errors(rng):
     logits = np.zeros((2, 3, 5))
     yield ErrorCase((logits, np.zeros((2, 4), int)), ShapeError, r"targets of shape \(2, 4\) .* need \(2, 3\)")
-    yield ErrorCase((logits, np.array([[0, 1, 2], [3, 5, 0]])), TokenError, r"target 5 at position \(1, 1\) .* 5 classes")
+    yield ErrorCase(
+        (logits, np.array([[0, 1, 2], [3, 5, 0]])), TokenError, r"target 5 at position \(1, 1\) .* 5 classes"
+    )
     yield ErrorCase((logits, np.zeros((2, 3))), TokenError, r"whole numbers")
     yield ErrorCase((logits, np.zeros((2, 3), int), np.ones(4)), ShapeError, r"class weights .* \(4,\), .* \(5,\)")
     yield ErrorCase((logits, np.zeros((2, 3), int)), ConfigError, r"label_smoothing=1.5", {"label_smoothing": 1.5})
@@ -36,10 +38,11 @@ def cross_entropy(xp, logits, targets, weight=None, *, ignore_index=-100, label_
     """Cross-entropy, in nats.  [4.1.2-ce]  L = −Σ_i y_i ln p_i,  p = softmax(logits),  then the mean over tokens
 
     logits: (..., classes);  targets: (...) integers, the class where y is 1; y is one-hot, or with label smoothing ε
-    (Szegedy et al. 2016, section 7) (1 − ε) one-hot + ε / classes. Positions with target `ignore_index` count for nothing.
+    (Szegedy et al. 2016, section 7) (1 − ε) one-hot + ε / classes. Where the target is `ignore_index`, nothing counts.
     weight: (classes,), a constant factor for each class; the mean then divides by the sum of the targets' weights.
     reduction: "mean", or "sum" (to divide by a count of one's own). With every target ignored the loss is 0.
     """
+    targets = xp.asarray(targets)
     _check_cross_entropy(xp, logits, targets, weight, ignore_index, label_smoothing, reduction)
     n_classes = logits.shape[-1]
     rows = logits.reshape(-1, n_classes)
@@ -96,7 +99,9 @@ def mse_loss(xp, prediction, target, *, reduction="half_sum"):
     prediction, target: arrays of one shape (no broadcasting: a column against a row is a common mistake).
     """
     if prediction.shape != target.shape:
-        raise ShapeError(f"mse_loss: the prediction has shape {prediction.shape} and the target {target.shape}; they must agree")
+        raise ShapeError(
+            f"mse_loss: the prediction has shape {prediction.shape} and the target {target.shape}; they must agree"
+        )
     if reduction not in ("half_sum", "mean"):
         raise ConfigError(f"mse_loss: reduction={reduction!r} must be 'half_sum' (the document's) or 'mean'")
     if reduction == "mean" and not prediction.size:
@@ -131,7 +136,9 @@ def _check_cross_entropy(xp, logits, targets, weight, ignore_index, label_smooth
             f"(and isn't ignore_index, {ignore_index})"
         )
     if weight is not None and weight.shape != (n_classes,):
-        raise ShapeError(f"cross_entropy: class weights have shape {weight.shape}, but logits {logits.shape} need {(n_classes,)}")
+        raise ShapeError(
+            f"cross_entropy: class weights have shape {weight.shape}, but logits {logits.shape} need {(n_classes,)}"
+        )
     if not 0 <= label_smoothing <= 1:
         raise ConfigError(f"cross_entropy: label_smoothing={label_smoothing} must be between 0 and 1")
     if reduction not in ("mean", "sum"):

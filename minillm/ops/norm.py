@@ -89,5 +89,5 @@ def _check_features(name, x, **parameters):
     for label, parameter in parameters.items():
         if parameter is not None and parameter.shape != x.shape[-1:]:
             raise ShapeError(
-                f"{name}: {label} has shape {parameter.shape}, but an input {x.shape} needs {x.shape[-1:]}, its last size"
+                f"{name}: {label} has shape {parameter.shape}, but an input {x.shape} needs {x.shape[-1:]}"
             )

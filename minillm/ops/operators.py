@@ -32,7 +32,6 @@ for _name, _compare in {"lt": np.less, "le": np.less_equal, "gt": np.greater, "g
     setattr(Tensor, f"__{_name}__", _comparison(_compare))
 for _name, _compare in {"eq": np.equal, "ne": np.not_equal}.items():
     setattr(Tensor, f"__{_name}__", _comparison(_compare))
-Tensor.__hash__ = object.__hash__  # by identity: tensors are keys and set members, whatever they hold
 
 
 def _reshape(self, *new_shape):
@@ -40,22 +39,31 @@ def _reshape(self, *new_shape):
 
 
 def _transpose(self, *axes):
-    return shape.transpose(self, axes=(axes[0] if len(axes) == 1 and isinstance(axes[0], tuple | list) else axes) or None)
+    return shape.transpose(
+        self, axes=(axes[0] if len(axes) == 1 and isinstance(axes[0], tuple | list) else axes) or None
+    )
+
+
+def _unary(op: Op):
+    return lambda self: op(self)
 
 
 def _reduction(op: Op):
     return lambda self, axis=None, keepdims=False, **options: op(self, axis=axis, keepdims=keepdims, **options)
 
 
-Tensor.__neg__ = lambda self: elementwise.neg(self)
-Tensor.__abs__ = lambda self: shape.where(self._array < 0, -self, self)
-Tensor.__getitem__ = lambda self, index: shape.getitem(self, index=_plain(index))
-Tensor.__iter__ = lambda self: (self[i] for i in range(len(self)))
-Tensor.reshape = _reshape
-Tensor.transpose = _transpose
-Tensor.T = property(_transpose)
-Tensor.astype = lambda self, dtype: shape.astype(self, dtype=dtype)
-for _op in (reduce.sum, reduce.mean, reduce.var, reduce.max, reduce.min):
-    setattr(Tensor, _op.name, _reduction(_op))
-for _op in (elementwise.exp, elementwise.log, elementwise.sqrt, activation.tanh):
-    setattr(Tensor, _op.name, (lambda op: lambda self: op(self))(_op))
+_methods = {
+    "__neg__": lambda self: elementwise.neg(self),
+    "__abs__": lambda self: shape.where(self._array < 0, -self, self),
+    "__getitem__": lambda self, index: shape.getitem(self, index=_plain(index)),
+    "__iter__": lambda self: (self[i] for i in range(len(self))),
+    "__hash__": object.__hash__,  # by identity: tensors are keys and set members, whatever they hold
+    "reshape": _reshape,
+    "transpose": _transpose,
+    "T": property(_transpose),
+    "astype": lambda self, dtype: shape.astype(self, dtype=dtype),
+    **{op.name: _reduction(op) for op in (reduce.sum, reduce.mean, reduce.var, reduce.max, reduce.min)},
+    **{op.name: _unary(op) for op in (elementwise.exp, elementwise.log, elementwise.sqrt, activation.tanh)},
+}
+for _name, _method in _methods.items():
+    setattr(Tensor, _name, _method)

@@ -9,12 +9,18 @@ from minillm.registry import Case, ErrorCase, op
 def rotary_cases(rng):
     angle = rng.normal(size=(4, 3))
     yield Case((rng.normal(size=(2, 2, 4, 6)), np.cos(angle), np.sin(angle)), constants=(1, 2))
-    yield Case((rng.normal(size=(1, 4, 2, 6)).swapaxes(1, 2), np.ones((4, 3)), np.zeros((4, 3))), note="no turn", constants=(1, 2))
+    yield Case(
+        (rng.normal(size=(1, 4, 2, 6)).swapaxes(1, 2), np.ones((4, 3)), np.zeros((4, 3))),
+        note="no turn",
+        constants=(1, 2),
+    )
 
 
 def rotary_errors(rng):
     x = np.zeros((1, 1, 4, 6))
-    yield ErrorCase((x, np.ones((4, 2)), np.ones((4, 2))), ShapeError, r"\(1, 1, 4, 6\) needs .* \(4, 3\), not \(4, 2\)")
+    yield ErrorCase(
+        (x, np.ones((4, 2)), np.ones((4, 2))), ShapeError, r"\(1, 1, 4, 6\) needs .* \(4, 3\), not \(4, 2\)"
+    )
 
 
 @op(cases=rotary_cases, errors=rotary_errors)
@@ -27,7 +33,9 @@ def rotary(xp, x, cos, sin):
     """
     needed = (x.shape[-2], x.shape[-1] // 2)
     if cos.shape != needed or sin.shape != needed or x.shape[-1] % 2:
-        raise ShapeError(f"rotary: an input {x.shape} needs an even last size, and cos and sin of shape {needed}, not {cos.shape}")
+        raise ShapeError(
+            f"rotary: an input {x.shape} needs an even last size, and cos and sin of shape {needed}, not {cos.shape}"
+        )
     return _rotate(xp, x, cos, sin), (cos, sin)
 
 

@@ -43,7 +43,7 @@ def empty_errors(rng):
 
 
 @op(cases=with_empty, errors=axis_errors)
-def sum(xp, x, *, axis=None, keepdims=False):  # noqa: A001
+def sum(xp, x, *, axis=None, keepdims=False):
     """Sum.  y = Σᵢ xᵢ"""
     check_axis("sum", x, axis)
     return x.sum(axis, keepdims=keepdims), (x.shape, axis, keepdims)
@@ -87,7 +87,7 @@ def var_backward(xp, dy, saved):
 
 
 @op(cases=extreme_cases, errors=empty_errors)
-def max(xp, x, *, axis=None, keepdims=False):  # noqa: A001
+def max(xp, x, *, axis=None, keepdims=False):
     """Largest element.  y = maxᵢ xᵢ"""
     _check_elements("max", x, axis)
     y = x.max(axis, keepdims=True)
@@ -104,7 +104,7 @@ def max_backward(xp, dy, saved):
 
 
 @op(cases=extreme_cases, errors=empty_errors)
-def min(xp, x, *, axis=None, keepdims=False):  # noqa: A001
+def min(xp, x, *, axis=None, keepdims=False):
     """Smallest element.  y = minᵢ xᵢ = −maxᵢ(−xᵢ)"""
     _check_elements("min", x, axis)
     y, saved = max.reference.forward(xp, -x, axis=axis, keepdims=keepdims)

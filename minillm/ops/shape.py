@@ -274,5 +274,5 @@ def _takes_once(index):
     """Whether no element can be taken twice: true of everything but integer arrays and lists."""
     items = index if isinstance(index, tuple) else (index,)
     return all(
-        i is None or i is ... or isinstance(i, slice | Integral) or getattr(i, "dtype", None) == bool for i in items
+        i is None or i is ... or isinstance(i, slice | Integral) or getattr(i, "dtype", None) == np.bool_ for i in items
     )

@@ -1,0 +1,72 @@
+"""Our side of the training-step benchmark, in a process of its own: python -m benchmarks.ours --shape char
+
+Prints one JSON line: median and minimum seconds a step (forward, backward, clipping, AdamW), peak memory, loss.
+"""
+
+import argparse
+import json
+import statistics
+import time
+
+import numpy as np
+import psutil
+
+import minillm as ml
+from benchmarks.shapes import SHAPES
+from minillm.memory import keep_freed_memory, peak_memory
+from minillm.models import GPT, GPTConfig
+
+
+def measure(shape_name: str, steps: int, warmup: int) -> dict:
+    """Time `steps` training steps on random tokens."""
+    shape = SHAPES[shape_name]
+    ml.seed(0)
+    context = max(shape.context, 1024) if shape.vocabulary > 1000 else shape.context
+    config = GPTConfig(
+        vocab_size=shape.vocabulary,
+        context_length=context,
+        n_layer=shape.layers,
+        n_head=shape.heads,
+        d_model=shape.width,
+    )
+    model = GPT(config)
+    optimizer = ml.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1)
+    rng = np.random.default_rng(0)
+    ids, targets = rng.integers(0, shape.vocabulary, (2, shape.batch, shape.context))
+
+    seconds = []
+    for _ in range(warmup + steps):
+        start = time.perf_counter()
+        _, loss = model(ids, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        ml.optim.clip_grad_norm(model.parameters(), 1.0)
+        optimizer.step()
+        seconds.append(time.perf_counter() - start)
+    timed = seconds[warmup:]
+    median = statistics.median(timed)
+    return {
+        "peer": f"minillm {ml.__version__} (NumPy {np.__version__})",
+        "shape": shape_name,
+        "median_s": median,
+        "min_s": min(timed),
+        "tokens_per_s": shape.batch * shape.context / median,
+        "loss": loss.item(),
+        "peak_mb": peak_memory() / 2**20,
+        "threads": psutil.cpu_count(logical=False),
+    }
+
+
+def main() -> None:
+    """Parse the command line and print the measurement."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--shape", choices=SHAPES, default="char")
+    parser.add_argument("--steps", type=int, default=20)
+    parser.add_argument("--warmup", type=int, default=3)
+    arguments = parser.parse_args()
+    keep_freed_memory()
+    print(json.dumps(measure(arguments.shape, arguments.steps, arguments.warmup)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Every op of the table, on every one of its cases: value and gradient equal torch's, in float64, to 1e-10."""
+
+import numpy as np
+import pytest
+
+from minillm.registry import OPS, Op
+from minillm.tensor import Tensor
+
+torch = pytest.importorskip("torch", reason="torch is the oracle here; install the extra `oracle`")
+F = torch.nn.functional
+
+CASES = [(op, n) for op in OPS.values() for n in range(len(op.cases(np.random.default_rng(0))))]
+
+
+def getitem(x, *, index):
+    """Which elements an index picks is NumPy's to say; torch picks them, and differentiates."""
+    positions = np.arange(x.numel()).reshape(x.shape)[index]
+    return x.reshape(-1)[torch.from_numpy(np.ascontiguousarray(positions))].reshape(positions.shape)
+
+
+def split(x, *, sections, axis):
+    return torch.split(x, x.shape[axis] // sections if isinstance(sections, int) else sections, axis)
+
+
+def extreme(reduce):
+    return lambda x, axis=None, keepdims=False: reduce(x, dim=() if axis is None else axis, keepdim=keepdims)
+
+
+def variance(x, *, axis=None, keepdims=False, ddof=0):
+    return torch.var(x, dim=axis, keepdim=keepdims, correction=ddof)
+
+
+def kept_elements(shape, p, key):
+    """Dropout's mask as its docstring defines it: 32-bit words of a Philox stream, kept if at least p 2³²."""
+    n = int(np.prod(shape))
+    words = np.random.Philox(key=key[0], counter=[0, 0, key[1], 0]).random_raw((n + 1) // 2).view(np.uint32)[:n]
+    return torch.from_numpy((words.reshape(shape) / 2**32 >= p).astype(float))
+
+
+def dropout(x, *, p, key):
+    return x * kept_elements(x.shape, p, key) / (1 - p) if p < 1 else 0 * x
+
+
+def rotary(x, cos, sin):
+    """A pair of features is a complex number, and turning it is a product with e^(iθ)."""
+    pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * torch.complex(cos, sin)).reshape(x.shape)
+
+
+def attention(q, k, v, mask=None, *, causal=False, scale=None, dropout=0.0, key=None):
+    queries, keys = q.shape[2], k.shape[2]
+    visible = torch.ones(*q.shape[:3], keys, dtype=bool)
+    if mask is not None:
+        visible &= mask
+    if causal:
+        visible &= torch.arange(keys) <= torch.arange(queries)[:, None] + (keys - queries)
+    k, v = (x.repeat_interleave(q.shape[1] // x.shape[1], dim=1) for x in (k, v))
+    # A softmax over nothing isn't defined, and torch's versions differ there. Such rows look everywhere instead,
+    # and are then set to this library's promise, exactly 0.
+    blind = ~visible.any(-1, keepdim=True)
+    if dropout:
+        scores = (q @ k.mT / q.shape[-1] ** 0.5).masked_fill(~(visible | blind), -torch.inf)
+        out = scores.softmax(-1) * kept_elements(scores.shape, dropout, key) / (1 - dropout) @ v
+    else:
+        out = F.scaled_dot_product_attention(q, k, v, visible | blind, scale=scale)
+    return out.masked_fill(blind, 0)
+
+
+def cross_entropy(logits, targets, weight=None, *, ignore_index=-100, **options):
+    if (targets == ignore_index).all():  # torch's mean over no tokens is NaN; here it is 0, whatever the logits
+        return 0 * logits.sum()
+    rows = logits.reshape(-1, logits.shape[-1])
+    return F.cross_entropy(rows, targets.reshape(-1), weight, ignore_index=ignore_index, **options)
+
+
+def mse_loss(prediction, target, *, reduction="half_sum"):
+    return F.mse_loss(prediction, target) if reduction == "mean" else F.mse_loss(prediction, target, reduction="sum") / 2
+
+
+TORCH = {
+    "add": torch.add,
+    "astype": lambda x, dtype: x.to(getattr(torch, dtype)),
+    "attention": attention,
+    "concat": lambda *arrays, axis: torch.cat(arrays, axis),
+    "cross_entropy": cross_entropy,
+    "div": torch.div,
+    "dropout": dropout,
+    "embedding": lambda weight, ids: F.embedding(ids, weight),
+    "exp": torch.exp,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "getitem": getitem,
+    "layer_norm": lambda x, weight=None, bias=None, eps=1e-5: F.layer_norm(x, x.shape[-1:], weight, bias, eps),
+    "linear": F.linear,
+    "log": torch.log,
+    "log_softmax": lambda x, axis=-1: F.log_softmax(x, axis),
+    "masked_fill": lambda x, mask, value: x.masked_fill(mask, value),
+    "matmul": torch.matmul,
+    "max": extreme(torch.amax),
+    "mean": lambda x, axis=None, keepdims=False: torch.mean(x, dim=axis, keepdim=keepdims),
+    "min": extreme(torch.amin),
+    "mse_loss": mse_loss,
+    "mul": torch.mul,
+    "neg": torch.neg,
+    "pow": torch.pow,
+    "relu": torch.relu,
+    "reshape": lambda x, shape: x.reshape(shape),
+    "rms_norm": lambda x, weight=None, eps=1e-5: F.rms_norm(x, x.shape[-1:], weight, eps),
+    "rotary": rotary,
+    "sigmoid": torch.sigmoid,
+    "silu": F.silu,
+    "softmax": lambda x, axis=-1: F.softmax(x, axis),
+    "split": split,
+    "sqrt": torch.sqrt,
+    "stack": lambda *arrays, axis: torch.stack(arrays, axis),
+    "sub": torch.sub,
+    "sum": lambda x, axis=None, keepdims=False: torch.sum(x, dim=axis, keepdim=keepdims),
+    "tanh": torch.tanh,
+    "transpose": lambda x, axes=None: x.permute(axes or tuple(range(x.ndim))[::-1]),
+    "var": variance,
+    "where": torch.where,
+}
+
+
+def test_every_op_has_a_torch_counterpart():
+    assert set(TORCH) == set(OPS)
+
+
+def name_of(value):
+    return value.name if isinstance(value, Op) else str(value)
+
+
+@pytest.mark.parametrize(("op", "n"), CASES, ids=name_of)
+def test_value_and_gradient_equal_torch(op, n):
+    case = op.cases(np.random.default_rng(0))[n]
+    assert case.why or max(case.atol, case.rtol) <= 1e-10, "a looser tolerance needs its reason"
+    differentiated = case.differentiated()
+    ours = [Tensor(a, requires_grad=True) if i in differentiated else a for i, a in enumerate(case.args)]
+    theirs = [as_torch(a, i in differentiated) for i, a in enumerate(case.args)]
+
+    results = as_tuple(op(*ours, **case.kwargs))
+    expected = as_tuple(TORCH[op.name](*theirs, **case.kwargs))
+
+    assert len(results) == len(expected)
+    rng = np.random.default_rng(1)
+    for y, wanted in zip(results, expected, strict=True):
+        assert y.shape == tuple(wanted.shape)
+        np.testing.assert_allclose(y.numpy(), wanted.detach().numpy(), rtol=case.rtol, atol=case.atol)
+        upstream = rng.normal(size=y.shape)
+        y.backward(upstream, retain_graph=True)
+        wanted.backward(torch.from_numpy(np.asarray(upstream)), retain_graph=True)
+    for i in differentiated:
+        np.testing.assert_allclose(ours[i].grad, theirs[i].grad.numpy(), rtol=case.rtol, atol=case.atol)
+
+
+def as_torch(a, differentiated):
+    if not hasattr(a, "dtype"):
+        return a
+    return torch.from_numpy(np.array(a)).requires_grad_(differentiated)
+
+
+def as_tuple(values):
+    return values if isinstance(values, tuple) else (values,)
