@@ -61,6 +61,17 @@ def gradcheck(
     return GradientReport(sum(r.compared for r in reports), max(r.largest_error for r in reports))
 
 
+def gradcheck_case(op: Op, case: Case) -> GradientReport:
+    """`gradcheck` of an op on one of its cases, with the case's constants held fixed."""
+    places = case.differentiated()
+
+    def of_the_differentiated(*tensors: Tensor) -> Any:
+        given = dict(zip(places, tensors, strict=True))
+        return op(*[given.get(i, a) for i, a in enumerate(case.args)], **case.kwargs)
+
+    return gradcheck(of_the_differentiated, [case.args[i] for i in places], name=op.name)
+
+
 @dataclass
 class _Check:
     name: str

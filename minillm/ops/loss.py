@@ -57,6 +57,7 @@ def cross_entropy(xp, logits, targets, weight=None, *, ignore_index=-100, label_
     largest = max_or_lowest(xp, rows, -1)
     log_sum = xp.log(xp.exp(rows - largest).sum(-1, keepdims=True)) + largest
     nll = log_sum[:, 0] - xp.take_along_axis(rows, target[:, None], 1)[:, 0]
+    nll = xp.where(kept, nll, xp.zeros((), rows.dtype))  # an ignored row counts for nothing, even an infinite one
     loss = (row_weight * nll).sum() * (1 - label_smoothing)
     if label_smoothing:
         spread = (class_weight * (log_sum - rows)).sum(-1) / n_classes
