@@ -1,6 +1,6 @@
 """minillm: a from-scratch LLM on NumPy. Every formula readable, every gradient checked."""
 
-from minillm import errors, models, nn, ops, optim, testing
+from minillm import errors, models, nn, ops, optim, testing, tokenizers
 from minillm.backend import use_backend
 from minillm.registry import kernel, op
 from minillm.seeding import seed

@@ -1,0 +1,164 @@
+"""What every tokenizer has: text to ids and back, special tokens, and one JSON file that holds it all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from minillm.errors import TokenError
+
+FORMAT = "minillm-tokenizer"
+Allowed = AbstractSet[str] | Literal["all"]
+
+
+class Tokenizer(ABC):
+    """A vocabulary, and the rule that cuts text into its tokens.
+
+    special_tokens: names such as "<|endoftext|>" with their ids. In text they are text, unless `encode` is told to
+    read them as tokens: what a user types can't forge one.
+    """
+
+    kind: ClassVar[str]
+    special_tokens: dict[str, int]
+
+    @property
+    @abstractmethod
+    def vocab_size(self) -> int:
+        """Number of ids, special tokens included: ids are 0 to vocab_size - 1."""
+
+    @abstractmethod
+    def token_bytes(self, token: int) -> bytes:
+        """The UTF-8 bytes one id stands for; TokenError outside the vocabulary."""
+
+    @abstractmethod
+    def _encode_plain(self, text: str) -> list[int]:
+        """Ids of a text in which nothing is special."""
+
+    @abstractmethod
+    def _state(self) -> dict[str, Any]:
+        """What the JSON file holds beside the kind."""
+
+    @classmethod
+    @abstractmethod
+    def _from_state(cls, state: dict[str, Any]) -> Tokenizer:
+        """The tokenizer a state describes; checks everything first (KeyError, TypeError, ValueError if wrong)."""
+
+    def encode(self, text: str, allowed_special: Allowed = frozenset()) -> list[int]:
+        """The ids of `text`.
+
+        allowed_special: special tokens to read as such ("all", or a set of names); in others' places the text itself
+        is encoded. A lone surrogate, which no UTF-8 text can hold, is read as U+FFFD.
+        """
+        allowed = self.special_tokens.keys() if allowed_special == "all" else allowed_special
+        unknown = [name for name in allowed if name not in self.special_tokens]
+        if unknown:
+            raise TokenError(
+                f"allowed_special: {unknown[0]!r} is no special token of this tokenizer; it has "
+                f"{sorted(self.special_tokens) or 'none'}"
+            )
+        text = _without_lone_surrogates(text)
+        if not allowed:
+            return self._encode_plain(text)
+        longest_first = sorted(allowed, key=len, reverse=True)
+        ids: list[int] = []
+        for part in re.split(f"({'|'.join(map(re.escape, longest_first))})", text):
+            ids += [self.special_tokens[part]] if part in allowed else self._encode_plain(part)
+        return ids
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes the ids stand for; not always whole UTF-8 characters."""
+        return b"".join(self.token_bytes(int(i)) for i in ids)
+
+    def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
+        """The text the ids stand for. Bytes that are no UTF-8 become U+FFFD (errors="strict": UnicodeDecodeError)."""
+        return self.decode_bytes(ids).decode("utf-8", errors)
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the vocabulary and rules: what ties a run and its token files to one tokenizer."""
+        return hashlib.sha256(self._json().encode()).hexdigest()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write everything to one JSON file; whole or not at all (a temporary file, renamed at the end)."""
+        path = Path(path)
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
+            file.write(self._json())
+        try:
+            os.chmod(file.name, 0o644)  # temporary files are private; this one is to be read by others
+            os.replace(file.name, path)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Tokenizer:
+        """The tokenizer saved at `path`; TokenError if the file isn't one, or of another kind than this class."""
+        tokenizer = load_tokenizer(path)
+        if not isinstance(tokenizer, cls):
+            raise TokenError(f"{path} holds a {tokenizer.kind!r} tokenizer, not one for {cls.__name__}")
+        return tokenizer
+
+    def _json(self) -> str:
+        state = {"format": FORMAT, "version": 1, "kind": self.kind, **self._state()}
+        return json.dumps(state, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+    def _check_id(self, token: int) -> int:
+        if not 0 <= token < self.vocab_size:
+            raise TokenError(
+                f"token id {token} is outside the vocabulary of {self.vocab_size} (0 to {self.vocab_size - 1})"
+            )
+        return token
+
+
+def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
+    """The tokenizer saved at `path`, of whatever kind. TokenError if the file is damaged or something else."""
+    try:
+        state = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:  # not UTF-8, not JSON, or nested without end
+        raise TokenError(f"{path} isn't a tokenizer file: {error}; save one with tokenizer.save(path)") from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise TokenError(
+            f"{path} isn't a {FORMAT} file; for other formats see BPETokenizer.from_gpt2, from_ranks, from_huggingface"
+        )
+    kinds = {cls.kind: cls for cls in _all_kinds(Tokenizer)}
+    if state.get("version") != 1 or not isinstance(state.get("kind"), str) or state["kind"] not in kinds:
+        raise TokenError(
+            f"{path}: version {state.get('version')!r}, kind {state.get('kind')!r} aren't known here "
+            f"(version 1; {', '.join(sorted(kinds))})"
+        )
+    try:
+        return kinds[state["kind"]]._from_state(state)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise TokenError(
+            f"{path} is a damaged tokenizer file ({type(error).__name__}: {error}); make it anew"
+        ) from None
+
+
+def check_specials(specials: Any, vocab_size: int) -> dict[str, int]:
+    """The special tokens of a state, checked: names to ids in the vocabulary (ValueError if not)."""
+    if not isinstance(specials, dict) or not all(isinstance(k, str) and k for k in specials):
+        raise ValueError("special_tokens must map names to ids")
+    if not all(type(i) is int and 0 <= i < vocab_size for i in specials.values()):
+        raise ValueError("a special token's id is outside the vocabulary")
+    return dict(specials)
+
+
+def _all_kinds(cls: type) -> Iterator[Any]:
+    for sub in cls.__subclasses__():
+        yield sub
+        yield from _all_kinds(sub)
+
+
+def _without_lone_surrogates(text: str) -> str:
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:  # through UTF-16, where a pair becomes its character and a lone half is replaced
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
