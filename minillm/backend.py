@@ -8,6 +8,7 @@ import an array module other than NumPy.
 import os
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cache
 from types import ModuleType
 from typing import Any
 
@@ -37,6 +38,7 @@ _current: ContextVar[Backend | None] = ContextVar("minillm_backend", default=Non
 def register_backend(name: str, *, parent: Backend = NUMPY, array_module: ModuleType = np) -> Backend:
     """Make `name` available to `use_backend`; its kernels are added with `minillm.registry.kernel`."""
     BACKENDS[name] = Backend(name, array_module, parent)
+    default_backend.cache_clear()
     return BACKENDS[name]
 
 
@@ -49,12 +51,14 @@ def find_backend(name: str) -> Backend:
 
 def current_backend() -> Backend:
     """The backend in use: the last `use_backend`, else $MINILLM_BACKEND, else the fastest registered."""
-    chosen = _current.get()
-    if chosen is None:
-        fastest = max(BACKENDS.values(), key=lambda backend: len(backend.lineage()))
-        chosen = find_backend(os.environ.get("MINILLM_BACKEND", fastest.name))
-        _current.set(chosen)
-    return chosen
+    return _current.get() or default_backend()
+
+
+@cache
+def default_backend() -> Backend:
+    """The backend of who chose none: $MINILLM_BACKEND, else the fastest registered."""
+    fastest = max(BACKENDS.values(), key=lambda backend: len(backend.lineage()))
+    return find_backend(os.environ.get("MINILLM_BACKEND", fastest.name))
 
 
 class use_backend:

@@ -144,7 +144,7 @@ class Tensor:
         def keep(gradient: Array) -> None:
             tensor = this()
             if tensor is not None:
-                tensor.grad = gradient.copy()
+                tensor.grad = gradient.copy() if tensor.grad is None else tensor.grad + gradient
 
         if self.node:
             self.register_hook(keep)
@@ -289,7 +289,9 @@ def walk_back(root: Tensor, gradient: Array, retain_graph: bool) -> None:
             continue
         received = [g for g in gradients if g is not None]
         borrowed = {id(a) for a in [*received, *arrays_in(node.saved)]}
-        for edge, g in zip(node.edges, node.pull_back(gradients, retain_graph), strict=True):
+        pulled_back = node.pull_back(gradients, retain_graph)
+        borrowed |= {id(g.base) for g in pulled_back if g is not None}
+        for edge, g in zip(node.edges, pulled_back, strict=True):
             if edge is None or g is None:
                 continue
             g = _checked(g, edge, node.op)
@@ -303,8 +305,7 @@ def walk_back(root: Tensor, gradient: Array, retain_graph: bool) -> None:
             if isinstance(edge, Tensor) and not edge.hooks:  # no need to wait for the rest of a leaf's gradient
                 _add_to_leaf(edge, pending.pop(edge))
     for leaf, total in pending.items():  # the leaves with hooks, which see the whole gradient
-        total.value = _run_hooks(leaf.hooks, total.value)
-        _add_to_leaf(leaf, total)
+        _add_to_leaf(leaf, Sum(_run_hooks(leaf.hooks, total.value)))  # copied: a hook may hold the array
 
 
 def topological_order(root: Node | None) -> list[Node]:

@@ -15,4 +15,6 @@ def real_file(name: str) -> Path:
     for folder in folders:
         if (folder / name).exists():
             return folder / name
-    pytest.skip(reason=f"{name} is in none of {', '.join(map(str, folders))}; set MINILLM_DATA to the folder that has it")
+    pytest.skip(
+        reason=f"{name} is in none of {', '.join(map(str, folders))}; set MINILLM_DATA to the folder that has it"
+    )

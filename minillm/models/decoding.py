@@ -145,6 +145,8 @@ def beam_search(
     """
     if width < 1:
         raise ConfigError(f"beam_width={width} must be at least 1")
+    if max_new_tokens < 1:
+        return []
     reader = Reader(model)
     beams, scores = np.array([ids]), np.zeros(1)
     finished: list[tuple[float, list[int]]] = []

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minillm import ops
+from minillm.errors import ShapeError
 from minillm.nn.layers import Embedding
 from minillm.nn.module import Module
 from minillm.tensor import Tensor
@@ -18,7 +19,7 @@ class LearnedPositions(Module):
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """x: (batch, time, d_model), whose first position is `start`."""
-        return x + self.embedding(np.arange(start, start + x.shape[-2]))
+        return x + self.embedding(_positions(x, start, len(self.embedding.weight)))
 
 
 class SinusoidalPositions(Module):
@@ -36,7 +37,7 @@ class SinusoidalPositions(Module):
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """x: (batch, time, d_model), whose first position is `start`."""
-        return x + self.table[start : start + x.shape[-2]]
+        return x + self.table[_positions(x, start, len(self.table))]
 
 
 class RotaryPositions(Module):
@@ -51,8 +52,16 @@ class RotaryPositions(Module):
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
         """x: queries or keys (batch, heads, time, d_head), whose first position is `start`."""
-        stop = start + x.shape[-2]
-        return ops.rotary(x, self.cos[start:stop], self.sin[start:stop])
+        positions = _positions(x, start, len(self.cos))
+        return ops.rotary(x, self.cos[positions], self.sin[positions])
+
+
+def _positions(x: Tensor, start: int, context_length: int) -> np.ndarray:
+    """The positions of x, (time,); ShapeError unless there are so many."""
+    stop = start + x.shape[-2]
+    if stop > context_length:
+        raise ShapeError(f"positions {start} to {stop - 1} are needed, but there are {context_length} (context_length)")
+    return np.arange(start, stop)
 
 
 def _angles(length: int, d: int) -> np.ndarray:

@@ -53,26 +53,28 @@ def cross_entropy(xp, logits, targets, weight=None, *, ignore_index=-100, label_
     total = row_weight.sum() if reduction == "mean" else rows.dtype.type(1)
     divisor = xp.where(total == 0, 1, total).astype(rows.dtype)
 
-    # -ln p_i = ln Σ_j exp(x_j) - x_i
+    # -ln p_i = ln Σ_j exp(x_j − m) − (x_i − m),  m = max x: no digits are lost to a large m
     largest = max_or_lowest(xp, rows, -1)
-    log_sum = xp.log(xp.exp(rows - largest).sum(-1, keepdims=True)) + largest
-    nll = log_sum[:, 0] - xp.take_along_axis(rows, target[:, None], 1)[:, 0]
+    log_sum = xp.log(xp.exp(rows - largest).sum(-1, keepdims=True))
+    nll = (log_sum - (xp.take_along_axis(rows, target[:, None], 1) - largest))[:, 0]
     nll = xp.where(kept, nll, xp.zeros((), rows.dtype))  # an ignored row counts for nothing, even an infinite one
     loss = (row_weight * nll).sum() * (1 - label_smoothing)
     if label_smoothing:
-        spread = (class_weight * (log_sum - rows)).sum(-1) / n_classes
+        spread = (class_weight * (log_sum - (rows - largest))).sum(-1) / n_classes
         loss = loss + label_smoothing * xp.where(kept, spread, xp.zeros((), rows.dtype)).sum()
-    saved = (logits, log_sum, target, kept, class_weight, row_weight, divisor, label_smoothing)
+    saved = (logits, largest, log_sum, target, kept, class_weight, row_weight, divisor, label_smoothing)
     return xp.asarray(loss / divisor, dtype=rows.dtype), saved
 
 
 @cross_entropy.backward
 def cross_entropy_backward(xp, dloss, saved):
     """dx = dL (p Σ_i y_i − y) / count,  y the (weighted, smoothed) target distribution: for a one-hot y, p − y"""
-    logits, log_sum, target, kept, class_weight, row_weight, divisor, smoothing = saved
+    logits, largest, log_sum, target, kept, class_weight, row_weight, divisor, smoothing = saved
     scale = dloss / divisor
     sum_y = (1 - smoothing) * row_weight + (smoothing * class_weight.mean()) * kept
-    dx = xp.exp(logits.reshape(-1, logits.shape[-1]) - log_sum)
+    dx = logits.reshape(-1, logits.shape[-1]) - largest
+    dx -= log_sum
+    xp.exp(dx, out=dx)
     dx *= (sum_y * scale).astype(dx.dtype)[:, None]
     dx[xp.arange(len(target)), target] -= (1 - smoothing) * row_weight * scale
     if smoothing:

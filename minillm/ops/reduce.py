@@ -98,9 +98,9 @@ def max(xp, x, *, axis=None, keepdims=False):
 def max_backward(xp, dy, saved):
     """dxᵢ = dy where xᵢ is the largest, shared equally among ties, else 0"""
     x, y, axis, keepdims = saved
-    is_largest = x == y
+    is_largest = (x == y).astype(x.dtype)
     share = is_largest / is_largest.sum(axis, keepdims=True)
-    return (_spread(xp, dy, x.shape, axis, keepdims) * share.astype(x.dtype),)
+    return (_spread(xp, dy, x.shape, axis, keepdims) * share,)
 
 
 @op(cases=extreme_cases, errors=empty_errors)

@@ -74,7 +74,9 @@ def cross_entropy(logits, targets, weight=None, *, ignore_index=-100, **options)
 
 
 def mse_loss(prediction, target, *, reduction="half_sum"):
-    return F.mse_loss(prediction, target) if reduction == "mean" else F.mse_loss(prediction, target, reduction="sum") / 2
+    return (
+        F.mse_loss(prediction, target) if reduction == "mean" else F.mse_loss(prediction, target, reduction="sum") / 2
+    )
 
 
 TORCH = {
