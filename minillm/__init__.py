@@ -4,7 +4,9 @@ from minillm import errors, models, nn, ops, optim, testing, tokenizers
 from minillm.backend import use_backend
 from minillm.registry import kernel, op
 from minillm.seeding import seed
-from minillm.tensor import Tensor, no_grad, trace_non_finite
+from minillm.tape import no_grad
+from minillm.tensor import Tensor
+from minillm.tracing import trace_non_finite
 
 __version__ = "0.1.0"
 __all__ = [

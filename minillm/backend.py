@@ -6,6 +6,7 @@ import an array module other than NumPy.
 """
 
 import os
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from minillm.errors import ConfigError
+
+Array = Any  # np.ndarray, or the array type of another backend
 
 
 @dataclass(frozen=True)
@@ -82,3 +85,12 @@ def array_module(array: Any) -> ModuleType:
         if isinstance(array, backend.array_module.ndarray):
             return backend.array_module
     raise TypeError(f"no backend holds arrays of type {type(array).__name__}")
+
+
+def arrays_in(values: Any) -> Iterator[Array]:
+    """The arrays in (nested tuples and lists of) values."""
+    if isinstance(values, tuple | list):
+        for value in values:
+            yield from arrays_in(value)
+    elif hasattr(values, "dtype") and hasattr(values, "shape"):
+        yield values

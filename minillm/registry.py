@@ -27,8 +27,10 @@ from typing import Any
 
 import numpy as np
 
-from minillm.backend import array_module, current_backend
-from minillm.tensor import Array, Node, Tensor, arrays_in, check_finite, is_grad_enabled, is_tracing
+from minillm.backend import Array, array_module, arrays_in, current_backend
+from minillm.tape import Node, is_grad_enabled
+from minillm.tensor import Tensor
+from minillm.tracing import check_finite, is_tracing
 
 OPS: dict[str, Op] = {}
 _strict: ContextVar[bool] = ContextVar("minillm_strict", default=False)

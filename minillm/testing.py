@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from minillm.backend import use_backend
+from minillm.backend import arrays_in, use_backend
 from minillm.errors import UserError
 from minillm.registry import Case, Kernel, Op
-from minillm.tensor import Tensor, arrays_in
+from minillm.tensor import Tensor
 
 FULL_JACOBIAN = 512  # elements of input and output up to which every coordinate is checked
 DIRECTIONS = 8  # random directions checked in larger ones

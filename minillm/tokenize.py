@@ -38,8 +38,8 @@ def train(arguments: argparse.Namespace) -> None:
 def encode(arguments: argparse.Namespace) -> None:
     """Text to ids, separated by spaces."""
     tokenizer = load_tokenizer(arguments.tokenizer)
-    allowed = "all" if arguments.allow_special else frozenset()
-    print(*tokenizer.encode(_text(arguments.text), allowed))
+    text = _text(arguments.text)
+    print(*(tokenizer.encode(text, "all") if arguments.allow_special else tokenizer.encode(text)))
 
 
 def decode(arguments: argparse.Namespace) -> None:

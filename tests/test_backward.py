@@ -8,9 +8,9 @@ import pytest
 
 import minillm as ml
 from minillm import Tensor, ops
+from minillm.backend import arrays_in
 from minillm.errors import GraphError, ShapeError
 from minillm.registry import OPS
-from minillm.tensor import arrays_in
 
 
 def leaf(*values):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from minillm import Tensor, nn, ops
-from minillm.tensor import arrays_in
+from minillm.backend import arrays_in
 
 D_MODEL, HEADS, FF = 512, 8, 2048
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from minillm.errors import ConfigError, ShapeError
 from minillm.ops.softmax import log_softmax, softmax
-from minillm.tensor import no_grad
+from minillm.tape import no_grad
 
 
 class LanguageModel(Protocol):

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from minillm import Tensor, ops, seeding
+from minillm.backend import arrays_in
 from minillm.models import GPT, GPTConfig
 from minillm.optim import AdamW, clip_grad_norm
 from minillm.registry import OPS, Op
-from minillm.tensor import arrays_in, topological_order
+from minillm.tape import topological_order
 
 
 class Spy(np.ndarray):

@@ -9,8 +9,9 @@ import pytest
 
 import minillm as ml
 from minillm import ops
+from minillm.backend import arrays_in
 from minillm.registry import OPS, Op
-from minillm.tensor import Tensor, arrays_in
+from minillm.tensor import Tensor
 
 EQUATIONS = Path(__file__).parents[2] / "docs" / "equations.toml"
 CASES = [(op, n) for op in OPS.values() for n in range(len(op.cases(np.random.default_rng(0))))]

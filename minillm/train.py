@@ -1,0 +1,145 @@
+"""Train a GPT: `python -m minillm.train --preset char --corpus PATH_OR_NAME --out runs/NAME`.
+
+Ctrl-C and SIGTERM save and stop; `--resume` goes on as if nothing had happened.
+"""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from minillm import cli
+from minillm.backend import use_backend
+from minillm.configs import command_line, files
+from minillm.configs.config import Config
+from minillm.errors import UserError
+from minillm.memory import keep_freed_memory
+from minillm.plan import Plan, plan
+from minillm.training import prepare, report
+from minillm.training.data import open_data
+from minillm.training.loop import Trainer
+from minillm.training.run import (
+    RunFolder,
+    check_may_resume,
+    check_may_start,
+    discard_if_empty,
+    free_folder,
+    locked,
+    newest_folder,
+)
+from minillm.training.signals import StopRequest
+
+RUNS = Path("runs")
+DESCRIPTION = "Train a GPT on a text. Everything it makes goes into one folder, from which it can be resumed."
+
+
+@dataclass(frozen=True)
+class TrainOptions(command_line.Options):
+    """Flags of this command, beside those of the config."""
+
+    out: Path | None = None
+    """Run folder. By default runs/PRESET, or runs/PRESET-2 and so on where that is taken."""
+
+    resume: bool = False
+    """Go on with the run in --out (by default the newest runs/PRESET), bit for bit as if it had never stopped."""
+
+    backend: str | None = None
+    """What computes: numpy, or another backend that is installed. By default the fastest that works."""
+
+    def folder(self) -> Path:
+        """The run folder meant. Raises CheckpointError where there is none to resume."""
+        if self.out:
+            return self.out
+        return (newest_folder if self.resume else free_folder)(RUNS, self.preset or "default")
+
+
+def base_config(options: TrainOptions) -> Config:
+    """The settings flags lie over: of the run to be resumed, and then of --preset and --config if given."""
+    if not options.resume:
+        return command_line.base_config(options)
+    saved = RunFolder(options.folder()).load_config()
+    config = files.load_preset(options.preset, saved) if options.preset and options.out else saved
+    config = files.load_file(options.config, config) if options.config else config
+    return dataclasses.replace(config, model=dataclasses.replace(config.model, vocab_size=saved.model.vocab_size))
+
+
+def say(text: str) -> None:
+    """Print a line of news at once, also into a pipe."""
+    print(text, flush=True)
+
+
+def start(run: RunFolder, config: Config) -> None:
+    """A new run: check what can be checked, fill the folder, train."""
+    check_may_start(run)
+    prepare.check_model(config)
+    corpus = prepare.load_corpus(config.data, say)
+    try:
+        with locked(run):
+            check_may_start(run)
+            config = prepare.create(config, run, corpus, say)
+            train(run, config)
+    finally:
+        discard_if_empty(run)
+
+
+def resume(run: RunFolder, config: Config) -> None:
+    """Go on with a run."""
+    check_may_resume(run.load_config(), config)
+    with locked(run):
+        run.save_config(config)
+        train(run, config)
+
+
+def train(run: RunFolder, config: Config) -> None:
+    """Train a prepared run to its end or a stop, and say how it went."""
+    planned = plan(config)
+    say(planned.summary())
+    data = open_data(config, run)
+    keep_freed_memory()
+    with StopRequest() as stop:
+        trainer = Trainer(config, run, data, stop)
+        finished = trainer.train()
+    if finished:
+        say(_closing(trainer, planned))
+    else:
+        say(f"stopped at step {trainer.state.step:,}; everything is saved. Go on with:\n  {run.resume_command}")
+
+
+def _closing(trainer: Trainer, planned: Plan) -> str:
+    parts = [
+        report.last_samples(trainer.metrics.events),
+        report.losses(trainer.state, trainer.data),
+        report.planned_and_actual(trainer.state, trainer.progress.peak_memory, planned.seconds, planned.memory_bytes),
+        report.next_steps(trainer.run, trainer.config.training.steps),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def main() -> int:
+    """The command. Returns its exit code."""
+    options, config = command_line.parse(
+        TrainOptions,
+        sys.argv[1:],
+        prog="python -m minillm.train",
+        description=DESCRIPTION,
+        choose_base=base_config,
+    )
+    if options.print_config:
+        print(files.to_toml(config), end="")
+        return 0
+    if options.backend:
+        use_backend(options.backend)
+    run = RunFolder(options.folder())
+    try:
+        (resume if options.resume else start)(run, config)
+    except KeyboardInterrupt:
+        saved = f"; what was saved is there: {run.resume_command}" if run.config.exists() else ""
+        print(f"interrupted{saved}", file=sys.stderr)
+        return 130
+    except OSError as error:
+        raise UserError(f"{run.path}: {error.strerror or error}; the last checkpoint, if any, is untouched") from error
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)
