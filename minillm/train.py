@@ -14,8 +14,8 @@ from minillm.configs import command_line, files
 from minillm.configs.config import Config
 from minillm.errors import UserError
 from minillm.memory import keep_freed_memory
-from minillm.plan import Plan, plan
-from minillm.training import prepare, report
+from minillm.planning import Plan, compare, plan_run
+from minillm.training import plot, prepare, report
 from minillm.training.data import open_data
 from minillm.training.loop import Trainer
 from minillm.training.run import (
@@ -92,10 +92,11 @@ def resume(run: RunFolder, config: Config) -> None:
 
 def train(run: RunFolder, config: Config) -> None:
     """Train a prepared run to its end or a stop, and say how it went."""
-    planned = plan(config)
-    say(planned.summary())
     data = open_data(config, run)
+    plot.load()
     keep_freed_memory()
+    planned = plan_run(config, validation_tokens=len(data.validation))
+    say(f"\n{planned.table()}\n")
     with StopRequest() as stop:
         trainer = Trainer(config, run, data, stop)
         finished = trainer.train()
@@ -109,10 +110,10 @@ def _closing(trainer: Trainer, planned: Plan) -> str:
     parts = [
         report.last_samples(trainer.metrics.events),
         report.losses(trainer.state, trainer.data),
-        report.planned_and_actual(trainer.state, trainer.progress.peak_memory, planned.seconds, planned.memory_bytes),
+        compare(planned, trainer.state.seconds, trainer.progress.peak_memory),
         report.next_steps(trainer.run, trainer.config.training.steps),
     ]
-    return "\n\n".join(part for part in parts if part)
+    return "\n" + "\n\n".join(part for part in parts if part)
 
 
 def main() -> int:

@@ -150,10 +150,10 @@ def check_specials(specials: Any, vocab_size: int) -> dict[str, int]:
     return dict(specials)
 
 
-def _all_kinds(cls: type) -> Iterator[Any]:
-    for sub in cls.__subclasses__():
-        yield sub
-        yield from _all_kinds(sub)
+def _all_kinds(cls: Any) -> Iterator[Any]:
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from _all_kinds(subclass)
 
 
 def _without_lone_surrogates(text: str) -> str:

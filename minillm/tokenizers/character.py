@@ -45,7 +45,8 @@ class CharTokenizer(Tokenizer):
             place, character = next((i, c) for i, c in enumerate(text) if c not in self._ids)
             raise TokenError(
                 f"character {character!r} (U+{ord(character):04X}) at position {place} isn't among the "
-                f"{len(self.characters)} characters this tokenizer was made from; train it on text that has it, or use a BPE tokenizer"
+                f"{len(self.characters)} characters this tokenizer was made from; train it on text that has it, "
+                "or use a BPE tokenizer"
             ) from None
 
     def _state(self) -> dict[str, Any]:

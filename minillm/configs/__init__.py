@@ -1,0 +1,1 @@
+"""Settings: what can be set (config.py), the presets (*.toml), and how files and flags become one Config."""

@@ -1,0 +1,1 @@
+"""Training: the loop, what it reads and measures, and the run folder with its checkpoints."""

@@ -1,0 +1,169 @@
+"""The training loop: evaluate, save, step, until done or asked to stop.
+
+What happens next depends on the saved state alone, so a run that stops anywhere and resumes does what it would have
+done, bit for bit: batches and learning rate are pure functions of the step; weights, moments and the counts of the
+random streams are in the checkpoint.
+"""
+
+import time
+
+from minillm.configs.config import Config
+from minillm.errors import UserError
+from minillm.models.ngram import bits_per_byte
+from minillm.training import checkpoints, evaluate, plot, samples, step
+from minillm.training.data import Data
+from minillm.training.metrics import Metrics
+from minillm.training.progress import Progress
+from minillm.training.run import RunFolder
+from minillm.training.schedule import learning_rate
+from minillm.training.signals import StopRequest
+from minillm.training.state import restore
+
+MOST_SKIPPED_IN_A_ROW = 3
+
+
+class Trainer:
+    """One training, from the state it is given to its end or to a stop."""
+
+    def __init__(self, config: Config, run: RunFolder, data: Data, stop: StopRequest) -> None:
+        """Go on from the newest checkpoint in `run`, or begin where there is none.
+
+        Raises CheckpointError where every checkpoint is damaged or one doesn't fit the config's model.
+        """
+        self.config, self.run, self.data, self.stop = config, run, data, stop
+        saved = checkpoints.newest(run.checkpoints)
+        self.model, self.optimizer, self.state = restore(config, saved)
+        self._saved = (self.state.step, self.state.evaluated_step) if saved else None
+        self._prompt = samples.prompt_ids(data.tokenizer, config.training.prompt, int(data.validation[0]))
+        self.metrics = Metrics(run.metrics, self.state.step, self.state.evaluated_step == self.state.step)
+        self.progress = Progress(config.training.steps, self.state.step)
+
+    def train(self) -> bool:
+        """Train to the end (True), or until asked to stop (False); either way the last thing done is a save.
+
+        Raises CheckpointError when a save fails, UserError when gradients stay non-finite.
+        """
+        try:
+            while True:
+                if self._evaluation_due() and not self._evaluate():
+                    break
+                if self._save_due():
+                    self._save()
+                if self._finished() or self.stop.requested:
+                    break
+                self._step()
+            self._save()
+        finally:
+            self.metrics.close()
+            self.progress.close()
+        return self._finished() and not self._evaluation_due()
+
+    def _finished(self) -> bool:
+        patience = self.config.training.patience
+        return self.state.step >= self.config.training.steps or 0 < patience <= self.state.evaluations_since_best
+
+    def _evaluation_due(self) -> bool:
+        state, training = self.state, self.config.training
+        at_interval = state.step % training.eval_interval == 0 or state.step >= training.steps
+        return at_interval and state.evaluated_step != state.step
+
+    def _save_due(self) -> bool:
+        at_interval = self.state.step % self.config.training.checkpoint_interval == 0
+        return at_interval or self.state.best_step == self.state.step
+
+    def _step(self) -> None:
+        """One update, its metrics and its line of progress."""
+        training, state = self.config.training, self.state
+        started = time.perf_counter()
+        self.optimizer.lr = rate = learning_rate(state.step, training)
+        inputs, targets = self.data.batch(state.step)
+        result = step.update(
+            self.model,
+            self.optimizer,
+            inputs,
+            targets,
+            clip=training.gradient_clip,
+            parts=training.gradient_accumulation,
+        )
+        state.step += 1
+        seconds = time.perf_counter() - started
+        state.seconds += seconds
+        if result.skipped:
+            self._note_skipped(result.skipped)
+            return
+        state.skipped_in_a_row = 0
+        tokens_per_s = round(targets.size / seconds, 1)
+        self.metrics.append(
+            "train",
+            state.step,
+            train_loss=result.loss,
+            learning_rate=rate,
+            grad_norm=result.grad_norm,
+            tokens_per_s=tokens_per_s,
+        )
+        self.progress.update(state.step, result.loss, tokens_per_s)
+
+    def _note_skipped(self, reason: str) -> None:
+        """Count a skipped update and say so; three in a row end the training."""
+        state = self.state
+        state.skipped += 1
+        state.skipped_in_a_row += 1
+        self.metrics.append("skip", state.step, reason=reason)
+        self.progress.say(f"step {state.step} skipped, its gradient isn't finite: {reason}")
+        if state.skipped_in_a_row == MOST_SKIPPED_IN_A_ROW:
+            raise UserError(
+                f"the gradient wasn't finite {MOST_SKIPPED_IN_A_ROW} times in a row, last at step {state.step}: "
+                f"{reason}.\n"
+                "A smaller --learning-rate or --gradient-clip usually helps; the last checkpoint is from before"
+            )
+
+    def _evaluate(self) -> bool:
+        """Validation loss, samples, plot. False if a stop was asked for meanwhile: nothing is then recorded."""
+        training, state = self.config.training, self.state
+        started = time.perf_counter()
+        ids = self.data.validation[: training.eval_tokens + 1] if training.eval_tokens else self.data.validation
+        loss = evaluate.evaluate(
+            self.model,
+            ids,
+            context_length=self.config.model.context_length,
+            batch_size=training.batch_size // training.gradient_accumulation,
+            interrupted=lambda: self.stop.requested,
+        )
+        if loss is None:
+            return False
+        texts = samples.draw(
+            self.model, self.data.tokenizer, self._prompt, training, state.step, lambda: self.stop.requested
+        )
+        if texts is None:
+            return False
+        state.record_evaluation(loss)
+        state.seconds += time.perf_counter() - started
+        self._show_evaluation(loss, texts)
+        return True
+
+    def _show_evaluation(self, loss: float, texts: list[str]) -> None:
+        state, data = self.state, self.data
+        bits = bits_per_byte(loss, len(data.validation), data.validation_bytes)
+        self.metrics.append("eval", state.step, val_loss=loss, bits_per_byte=bits)
+        for text in texts:
+            self.metrics.append("sample", state.step, text=text)
+        samples.write(self.run.samples, self.metrics.events)
+        title = f"{self.config.data.corpus}, {self.model.num_parameters():,} parameters"
+        plot.draw(self.run.plot, self.metrics.events, data.baselines, title)
+        self.progress.say(f"step {state.step:,}  validation loss {loss:.4f} nats/token, {bits:.3f} bits/byte")
+
+    def _save(self) -> None:
+        """Save a checkpoint, unless this very state is saved already."""
+        state = self.state
+        if self._saved == (state.step, state.evaluated_step):
+            return
+        self.metrics.sync()
+        checkpoints.save(
+            self.run.checkpoints,
+            state.step,
+            self.model.state_dict(),
+            self.optimizer.state_dict(),
+            state.to_json(),
+        )
+        self._saved = (state.step, state.evaluated_step)
+        checkpoints.prune(self.run.checkpoints, state.best_step)
