@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import os
 import re
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from minillm.errors import TokenError
+from minillm.tokenizers.text import without_lone_surrogates
 
 FORMAT = "minillm-tokenizer"
 Allowed = AbstractSet[str] | Literal["all"]
@@ -55,16 +56,14 @@ class Tokenizer(ABC):
         """The ids of `text`.
 
         allowed_special: special tokens to read as such ("all", or a set of names); in others' places the text itself
-        is encoded. A lone surrogate, which no UTF-8 text can hold, is read as U+FFFD.
+        is encoded. A lone surrogate, which no UTF-8 text can hold, is read as U+FFFD. TokenError for what is no text.
         """
-        allowed = self.special_tokens.keys() if allowed_special == "all" else allowed_special
-        unknown = [name for name in allowed if name not in self.special_tokens]
-        if unknown:
+        if not isinstance(text, str):
             raise TokenError(
-                f"allowed_special: {unknown[0]!r} is no special token of this tokenizer; it has "
-                f"{sorted(self.special_tokens) or 'none'}"
+                f"encode takes text (str), not {type(text).__name__}; bytes go to BPETokenizer.encode_bytes"
             )
-        text = _without_lone_surrogates(text)
+        allowed = self._allowed(allowed_special)
+        text = without_lone_surrogates(text)
         if not allowed:
             return self._encode_plain(text)
         longest_first = sorted(allowed, key=len, reverse=True)
@@ -74,8 +73,8 @@ class Tokenizer(ABC):
         return ids
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
-        """The bytes the ids stand for; not always whole UTF-8 characters."""
-        return b"".join(self.token_bytes(int(i)) for i in ids)
+        """The bytes the ids stand for; not always whole UTF-8 characters. TokenError for what is no id."""
+        return b"".join([self.token_bytes(_whole_number(token)) for token in ids])
 
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """The text the ids stand for. Bytes that are no UTF-8 become U+FFFD (errors="strict": UnicodeDecodeError)."""
@@ -86,16 +85,20 @@ class Tokenizer(ABC):
         return hashlib.sha256(self._json().encode()).hexdigest()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write everything to one JSON file; whole or not at all (a temporary file, renamed at the end)."""
-        path = Path(path)
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, delete=False) as file:
-            file.write(self._json())
+        """Write everything to one JSON file, whole or not at all: a temporary file beside it, renamed at the end.
+
+        Raises OSError (no such folder, disk full, ...), leaving what stood at `path` as it was.
+        """
+        path, content = Path(path), self._json().encode()
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")  # a name of its own for each process
         try:
-            os.chmod(file.name, 0o644)  # temporary files are private; this one is to be read by others
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+            with open(temporary, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())  # else a power cut could leave the new name on an empty file
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Tokenizer:
@@ -106,8 +109,20 @@ class Tokenizer(ABC):
         return tokenizer
 
     def _json(self) -> str:
-        state = {"format": FORMAT, "version": 1, "kind": self.kind, **self._state()}
-        return json.dumps(state, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return _canonical({"format": FORMAT, "version": 1, "kind": self.kind, **self._state()})
+
+    def _allowed(self, allowed_special: Allowed) -> AbstractSet[str]:
+        if allowed_special == "all":
+            return self.special_tokens.keys()
+        if isinstance(allowed_special, str):
+            raise TokenError(f'allowed_special is "all" or a set of names; write {{{allowed_special!r}}}')
+        for name in allowed_special:
+            if name not in self.special_tokens:
+                raise TokenError(
+                    f"allowed_special: {name!r} is no special token of this tokenizer; it has "
+                    f"{sorted(self.special_tokens) or 'none'}"
+                )
+        return allowed_special
 
     def _check_id(self, token: int) -> int:
         if not 0 <= token < self.vocab_size:
@@ -134,20 +149,18 @@ def load_tokenizer(path: str | os.PathLike[str]) -> Tokenizer:
             f"(version 1; {', '.join(sorted(kinds))})"
         )
     try:
-        return kinds[state["kind"]]._from_state(state)
+        tokenizer = kinds[state["kind"]]._from_state(state)
+        if tokenizer._json() != _canonical(state):  # a field too many, an order or an id that saving wouldn't write
+            raise ValueError("its fields contradict each other")
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise TokenError(
             f"{path} is a damaged tokenizer file ({type(error).__name__}: {error}); make it anew"
         ) from None
+    return tokenizer
 
 
-def check_specials(specials: Any, vocab_size: int) -> dict[str, int]:
-    """The special tokens of a state, checked: names to ids in the vocabulary (ValueError if not)."""
-    if not isinstance(specials, dict) or not all(isinstance(k, str) and k for k in specials):
-        raise ValueError("special_tokens must map names to ids")
-    if not all(type(i) is int and 0 <= i < vocab_size for i in specials.values()):
-        raise ValueError("a special token's id is outside the vocabulary")
-    return dict(specials)
+def _canonical(state: dict[str, Any]) -> str:
+    return json.dumps(state, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def _all_kinds(cls: Any) -> Iterator[Any]:
@@ -156,9 +169,8 @@ def _all_kinds(cls: Any) -> Iterator[Any]:
         yield from _all_kinds(subclass)
 
 
-def _without_lone_surrogates(text: str) -> str:
+def _whole_number(token: Any) -> int:
     try:
-        text.encode("utf-8")
-        return text
-    except UnicodeEncodeError:  # through UTF-16, where a pair becomes its character and a lone half is replaced
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return operator.index(token)  # an int of Python's, NumPy's or PyTorch's; never a float cut off
+    except TypeError:
+        raise TokenError(f"a token id is a whole number, not {token!r} ({type(token).__name__})") from None

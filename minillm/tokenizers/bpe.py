@@ -12,10 +12,13 @@ from typing import Any
 
 from minillm.errors import ConfigError, TokenError
 from minillm.tokenizers import readers
-from minillm.tokenizers.base import Tokenizer, check_specials
+from minillm.tokenizers.base import Tokenizer
 from minillm.tokenizers.bpe_training import count_chunks, learn_merges
+from minillm.tokenizers.huggingface import read_huggingface
 from minillm.tokenizers.merging import Merges, merge
 from minillm.tokenizers.patterns import chunks, compile_pattern
+from minillm.tokenizers.special import LARGEST_VOCABULARY, check_specials, number_specials
+from minillm.tokenizers.text import without_lone_surrogates
 
 CACHE_SIZE = 1 << 16  # chunks remembered with their ids; text repeats its words
 
@@ -24,7 +27,9 @@ class BPETokenizer(Tokenizer):
     """A byte-level BPE vocabulary.
 
     vocabulary: {id: bytes} of the ordinary tokens, every single byte among them;
-    merges: {(left id, right id): (priority, merged id)};  pattern: "gpt2", "gpt4" or a regular expression.
+    merges: {(left id, right id): (priority, merged id)};  pattern: "gpt2", "gpt4" or a regular expression;
+    whole_chunks: a chunk that is a token becomes that token even where the merges don't lead to it, as in tiktoken.
+    Raises TokenError for a vocabulary that contradicts itself, ConfigError for a pattern that is none.
     """
 
     kind = "bpe"
@@ -35,17 +40,21 @@ class BPETokenizer(Tokenizer):
         merges: Merges,
         pattern: str,
         special_tokens: Mapping[str, int] | None = None,
+        whole_chunks: bool = False,
     ):
         compile_pattern(pattern)
-        self.pattern, self.merges = pattern, dict(merges)
-        self.special_tokens = dict(special_tokens or {})
+        self.pattern, self.merges, self.whole_chunks = pattern, dict(merges), whole_chunks
+        self.special_tokens = check_specials(special_tokens or {})
         self._bytes = {**vocabulary, **{i: name.encode() for name, i in self.special_tokens.items()}}
         self._byte_ids = {token[0]: i for i, token in vocabulary.items() if len(token) == 1}
         self._cache: dict[str, list[int]] = {}
         if len(self._byte_ids) != 256:
-            raise ValueError(f"the vocabulary has {len(self._byte_ids)} of the 256 single bytes")
+            raise TokenError(f"the vocabulary has {len(self._byte_ids)} of the 256 single bytes; it needs them all")
         if len(self._bytes) != len(vocabulary) + len(self.special_tokens):
-            raise ValueError("a special token has the id of another token")
+            raise TokenError("a special token has the id of another token; give it one of its own")
+        if not all(0 <= i < LARGEST_VOCABULARY and token for i, token in self._bytes.items()):
+            raise TokenError(f"tokens must have bytes, and ids from 0 to {LARGEST_VOCABULARY - 1}")
+        self._whole = {token: i for i, token in vocabulary.items()} if whole_chunks else {}
 
     @classmethod
     def train(
@@ -59,25 +68,27 @@ class BPETokenizer(Tokenizer):
 
         Smaller if the text runs out of pairs. The same text gives the same vocabulary, on any machine.
         """
-        specials = list(special_tokens)
-        n_merges = vocab_size - 256 - len(specials)
-        if n_merges < 0:
+        specials = list(number_specials(special_tokens, 256))
+        smallest = 256 + len(specials)
+        if type(vocab_size) is not int or not smallest <= vocab_size < LARGEST_VOCABULARY:
             raise ConfigError(
-                f"vocab_size={vocab_size} is less than the 256 bytes and {len(specials)} special tokens; use at least "
-                f"{256 + len(specials)}"
+                f"vocab_size={vocab_size} doesn't hold the 256 bytes and {len(specials)} special tokens; "
+                f"use a whole number of at least {smallest} and below {LARGEST_VOCABULARY}"
             )
+        n_merges = vocab_size - smallest
         pairs = learn_merges(count_chunks(texts, pattern), n_merges)
         vocabulary = {i: bytes([i]) for i in range(256)}
         merges: Merges = {}
         for i, (left, right) in enumerate(pairs):
             vocabulary[256 + i] = vocabulary[left] + vocabulary[right]
             merges[left, right] = (i, 256 + i)
-        return cls(vocabulary, merges, pattern, {name: len(vocabulary) + i for i, name in enumerate(specials)})
+        return cls(vocabulary, merges, pattern, number_specials(specials, len(vocabulary)))
 
     @classmethod
     def from_gpt2(cls, encoder: str | os.PathLike[str], merges: str | os.PathLike[str]) -> BPETokenizer:
-        """GPT-2's own files, encoder.json and vocab.bpe."""
-        return cls(*readers.read_gpt2(encoder, merges))
+        """GPT-2's own files, encoder.json and vocab.bpe. Raises TokenError naming the file that is damaged."""
+        with readers.naming(encoder):
+            return cls(**readers.read_gpt2(encoder, merges))
 
     @classmethod
     def from_ranks(
@@ -86,13 +97,24 @@ class BPETokenizer(Tokenizer):
         pattern: str = "gpt2",
         special_tokens: Mapping[str, int] | None = None,
     ) -> BPETokenizer:
-        """tiktoken's format: a mapping of bytes to rank, or a file with a line "base64 rank" a token."""
-        return cls(*readers.read_ranks(ranks), pattern, special_tokens)
+        """tiktoken's format: a mapping of bytes to rank, or a file with a line "base64 rank" a token.
+
+        Raises TokenError naming the file and line, or the rank, that is wrong.
+        """
+        with readers.naming("the ranks given" if isinstance(ranks, Mapping) else ranks):
+            vocabulary, merges = readers.read_ranks(ranks)
+            return cls(vocabulary, merges, pattern, special_tokens, whole_chunks=True)
 
     @classmethod
     def from_huggingface(cls, path: str | os.PathLike[str]) -> BPETokenizer:
-        """A byte-level BPE tokenizer.json of the `tokenizers` library; TokenError for other kinds of model."""
-        return cls(*readers.read_huggingface(path))
+        """A byte-level BPE tokenizer.json of the `tokenizers` library.
+
+        Ids are those of the library's `encode(text, add_special_tokens=False)`, but its added tokens are special
+        here: read as such only where `allowed_special` names them. Raises TokenError for other kinds of model, and
+        for settings (normalizers, other splits, dropout) that would make the ids differ.
+        """
+        with readers.naming(path):
+            return cls(**read_huggingface(path))
 
     @property
     def vocab_size(self) -> int:
@@ -107,11 +129,13 @@ class BPETokenizer(Tokenizer):
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """The ids of any bytes, UTF-8 or not, as one chunk; `decode_bytes` gives them back."""
+        if data in self._whole:
+            return [self._whole[data]]
         return merge([self._byte_ids[byte] for byte in data], self.merges)
 
     def merge_steps(self, word: str) -> list[list[bytes]]:
         """The tokens of one chunk after no merge, one merge, two ...: how BPE arrives at its result."""
-        ids = [self._byte_ids[byte] for byte in word.encode()]
+        ids = [self._byte_ids[byte] for byte in without_lone_surrogates(word).encode()]
         steps = [ids]
         while True:
             rules = [(self.merges[p][0], i) for i, p in enumerate(zip(ids, ids[1:], strict=False)) if p in self.merges]
@@ -133,7 +157,8 @@ class BPETokenizer(Tokenizer):
         return ids
 
     def _state(self) -> dict[str, Any]:
-        return {
+        whole_chunks = {"whole_chunks": True} if self.whole_chunks else {}
+        return whole_chunks | {
             "pattern": self.pattern,
             "vocabulary": {str(i): self._bytes[i].hex() for i in self._bytes if i not in self.special_tokens.values()},
             "merges": [[*pair, *rule] for pair, rule in self.merges.items()],
@@ -143,13 +168,9 @@ class BPETokenizer(Tokenizer):
     @classmethod
     def _from_state(cls, state: dict[str, Any]) -> BPETokenizer:
         vocabulary = {int(i): bytes.fromhex(token) for i, token in state["vocabulary"].items()}
-        if not all(i >= 0 and token for i, token in vocabulary.items()) or not isinstance(state["pattern"], str):
-            raise ValueError("the vocabulary or the pattern isn't valid")
         merges: Merges = {}
         for left, right, priority, merged in state["merges"]:
-            if vocabulary[left] + vocabulary[right] != vocabulary[merged] or type(priority) is not int:
+            if vocabulary[left] + vocabulary[right] != vocabulary[merged] or not 0 <= priority < LARGEST_VOCABULARY:
                 raise ValueError(f"the merge of {left} and {right} doesn't make {merged}")
             merges[left, right] = (priority, merged)
-        largest = max(vocabulary) + 1 + len(state["special_tokens"])
-        specials = check_specials(state["special_tokens"], max(largest, 1 << 22))
-        return cls(vocabulary, merges, state["pattern"], specials)
+        return cls(vocabulary, merges, state["pattern"], state["special_tokens"], bool(state.get("whole_chunks")))

@@ -9,21 +9,22 @@ import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from heapq import heapify, heappop, heappush
+from typing import Any
 
 from minillm.tokenizers.patterns import chunks
+from minillm.tokenizers.text import documents
 
 Pair = tuple[int, int]
 
 
 def count_chunks(texts: Iterable[str], pattern: str) -> Counter[bytes]:
-    """How often each chunk occurs, as UTF-8 bytes (lone surrogates as U+FFFD)."""
+    """How often each chunk occurs, as UTF-8 bytes (lone surrogates as U+FFFD). Shows its progress on a terminal."""
     counts: Counter[str] = Counter()
-    for text in texts:
-        counts.update(chunks(pattern, text))
-    total: Counter[bytes] = Counter()
-    for chunk, count in counts.items():
-        total[chunk.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()] += count
-    return total
+    with _progress("reading", "character") as bar:
+        for text in documents(texts):
+            counts.update(chunks(pattern, text))
+            bar.update(len(text))
+    return Counter({chunk.encode(): count for chunk, count in counts.items()})
 
 
 def learn_merges(counts: Counter[bytes], n_merges: int) -> list[Pair]:
@@ -43,7 +44,7 @@ def learn_merges(counts: Counter[bytes], n_merges: int) -> list[Pair]:
     heapify(heap)
 
     merges: list[Pair] = []
-    with _progress(n_merges) as bar:
+    with _progress("BPE merges", "merge", n_merges) as bar:
         while heap and len(merges) < n_merges:
             count, pair = heappop(heap)
             if frequency.get(pair, 0) != -count:  # its count has changed since: put back with the right one
@@ -95,7 +96,8 @@ def _merged(ids: list[int], pair: Pair, new: int) -> list[int]:
     return out
 
 
-def _progress(total: int):
+def _progress(what: str, unit: str, total: int | None = None) -> Any:
     from tqdm import tqdm
 
-    return tqdm(total=total, desc="BPE merges", unit="merge", leave=False, disable=not sys.stderr.isatty())
+    on_terminal = sys.stderr.isatty()
+    return tqdm(total=total, desc=what, unit=f" {unit}", unit_scale=True, leave=False, disable=not on_terminal)

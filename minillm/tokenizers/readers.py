@@ -1,4 +1,4 @@
-"""Other projects' byte-level BPE vocabularies: GPT-2's files, tiktoken's ranks, Hugging Face's tokenizer.json."""
+"""Vocabularies of others, with their own ids: GPT-2's two files and tiktoken's ranks. (Hugging Face: huggingface.py.)"""
 
 from __future__ import annotations
 
@@ -6,55 +6,54 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from minillm.errors import TokenError
+from minillm.errors import TokenError, UserError
 from minillm.tokenizers.merging import Merges
 
 Path_ = str | os.PathLike[str]
 Vocabulary = dict[int, bytes]
 
 
-def read_gpt2(encoder: Path_, merges: Path_) -> tuple[Vocabulary, Merges, str, dict[str, int]]:
-    """encoder.json maps tokens to ids; vocab.bpe lists the merges, two tokens a line, in order."""
-    ids = _json(encoder)
+@contextmanager
+def naming(source: Path_) -> Iterator[None]:
+    """Errors of what is read inside say which file it was."""
+    try:
+        yield
+    except UserError as error:
+        message = str(error)
+        raise TokenError(message if str(source) in message else f"{source}: {message}") from None
+
+
+def read_gpt2(encoder: Path_, merges: Path_) -> dict[str, Any]:
+    """BPETokenizer's arguments from encoder.json (tokens to ids) and vocab.bpe (the merges in order, a pair a line)."""
+    ids = read_json(encoder)
     if not isinstance(ids, dict):
         raise TokenError(f"{encoder} must map tokens to ids, as GPT-2's encoder.json does")
-    lines = Path(merges).read_text(encoding="utf-8").splitlines()
+    lines = read_utf8(merges).splitlines()
     pairs = [line.split() for line in lines if line and not line.startswith("#version")]
-    return _from_written_merges(str(merges), ids, pairs, {"<|endoftext|>"} & ids.keys(), "gpt2")
-
-
-def read_huggingface(path: Path_) -> tuple[Vocabulary, Merges, str, dict[str, int]]:
-    """model.vocab and model.merges of a ByteLevel BPE; added tokens marked special stay special."""
-    data = _json(path)
-    try:
-        model, added = data["model"], data.get("added_tokens") or []
-        if model["type"] != "BPE" or not _mentions_byte_level(data.get("pre_tokenizer")):
-            raise TokenError(f"{path} holds a {model['type']} model; only byte-level BPE can be read")
-        ids = dict(model["vocab"])
-        pairs = [pair.split(" ") if isinstance(pair, str) else pair for pair in model["merges"]]
-        ids.update({token["content"]: token["id"] for token in added})
-        specials = {token["content"] for token in added}
-        return _from_written_merges(str(path), ids, pairs, specials, _split_pattern(data["pre_tokenizer"]))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise TokenError(f"{path} isn't a tokenizer.json as the tokenizers library writes it: {error!r}") from None
+    specials = {"<|endoftext|>"} & ids.keys()
+    return {"pattern": "gpt2", **from_written_merges(f"{encoder} and {merges}", ids, pairs, specials)}
 
 
 def read_ranks(ranks: Path_ | Mapping[bytes, int]) -> tuple[Vocabulary, Merges]:
     """A token's rank is both its id and its priority: any two tokens that make it up may be merged at that rank."""
     table = dict(ranks) if isinstance(ranks, Mapping) else _read_rank_file(ranks)
+    for token, rank in table.items():
+        if not isinstance(token, bytes) or type(rank) is not int:
+            raise TokenError(f"ranks map bytes to whole numbers, not {token!r} to {rank!r}")
+    if len(set(table.values())) != len(table):
+        raise TokenError("two tokens have the same rank; each needs its own")
     merges: Merges = {}
     for token, rank in table.items():
         for cut in range(1, len(token)):
             left, right = table.get(token[:cut]), table.get(token[cut:])
             if left is not None and right is not None:
                 merges[left, right] = (rank, rank)
-    if len(set(table.values())) != len(table) or len({t for t in table if len(t) == 1}) != 256:
-        raise TokenError("the ranks must be different, and every single byte must have one")
     return {rank: token for token, rank in table.items()}, merges
 
 
@@ -67,25 +66,29 @@ def byte_of_character() -> dict[str, int]:
     return {chr(b): b for b in visible} | {chr(0x100 + i): b for i, b in enumerate(hidden)}
 
 
-def _from_written_merges(
-    source: str, ids: Mapping[str, int], pairs: Iterable[Any], specials: set[str], pattern: str
-) -> tuple[Vocabulary, Merges, str, dict[str, int]]:
+def from_written_merges(
+    source: str, ids: Mapping[str, int], pairs: Iterable[Any], specials: set[str]
+) -> dict[str, Any]:
+    """BPETokenizer's vocabulary, merges and special tokens, from tokens and pairs written in GPT-2's characters.
+
+    ids are the source's own: GPT-2 numbers the bytes in the order of `byte_of_character`, not of their values.
+    """
+    if not all(type(i) is int for i in ids.values()) or len(set(ids.values())) != len(ids):
+        raise TokenError(f"{source}: token ids must be whole numbers, each token's its own")
     table = byte_of_character()
+    merges: Merges = {}
     try:
         vocabulary = {i: bytes(table[c] for c in token) for token, i in ids.items() if token not in specials}
-        merges: Merges = {}
         for priority, (left, right) in enumerate(pairs):
             merges.setdefault((ids[left], ids[right]), (priority, ids[left + right]))
     except (KeyError, ValueError, TypeError) as error:
         raise TokenError(f"{source}: a token or a merge that doesn't fit the vocabulary: {error}") from None
-    if not all(type(i) is int and i >= 0 for i in ids.values()):
-        raise TokenError(f"{source}: token ids must be whole numbers")
-    return vocabulary, merges, pattern, {name: ids[name] for name in specials}
+    return {"vocabulary": vocabulary, "merges": merges, "special_tokens": {name: ids[name] for name in specials}}
 
 
 def _read_rank_file(path: Path_) -> dict[bytes, int]:
-    table = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
+    table: dict[bytes, int] = {}
+    for number, line in enumerate(read_utf8(path).splitlines(), 1):
         try:
             token, rank = line.split()
             table[base64.b64decode(token, validate=True)] = int(rank)
@@ -96,23 +99,19 @@ def _read_rank_file(path: Path_) -> dict[bytes, int]:
     return table
 
 
-def _split_pattern(pre_tokenizer: Any) -> str:
-    """The split pattern of a tokenizer.json: its own expression if it has one, else ByteLevel's, which is GPT-2's."""
-    for step in [pre_tokenizer, *(pre_tokenizer.get("pretokenizers") or [])]:
-        if step["type"] == "Split" and "Regex" in step["pattern"]:
-            return step["pattern"]["Regex"]
-        if step["type"] == "ByteLevel" and step.get("add_prefix_space"):
-            raise TokenError("a tokenizer.json with add_prefix_space=true can't be read: it changes the text")
-    return "gpt2"
-
-
-def _mentions_byte_level(pre_tokenizer: Any) -> bool:
-    steps = [pre_tokenizer or {}, *((pre_tokenizer or {}).get("pretokenizers") or [])]
-    return any(step.get("type") == "ByteLevel" for step in steps)
-
-
-def _json(path: Path_) -> Any:
+def read_json(path: Path_) -> Any:
+    """What a JSON file holds; TokenError if it isn't one."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return json.loads(read_utf8(path))
     except (ValueError, RecursionError) as error:
-        raise TokenError(f"{path} isn't valid JSON: {error}") from None
+        raise TokenError(f"{path} isn't valid JSON: {error}; fetch it again") from None
+
+
+def read_utf8(path: Path_) -> str:
+    """The text of a file; TokenError with the offset of a byte that isn't UTF-8."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise TokenError(
+            f"{path} isn't UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}; fetch it again"
+        ) from None

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from minillm.errors import ConfigError, TokenError
 from minillm.tokenizers import BPETokenizer
 from minillm.tokenizers.bpe_training import learn_merges
-from minillm.tokenizers.merging import _merge_by_heap, merge_readable
+from minillm.tokenizers.merging import merge_linear, merge_readable
 from minillm.tokenizers.patterns import chunks
 from tests.tokenizers.conftest import CHINESE, END, ENGLISH
 
@@ -74,7 +74,7 @@ def test_both_ways_of_merging_agree(ids, random):
     for priority in range(12):
         known = 6 + priority
         merges.setdefault((random.randrange(known), random.randrange(known)), (random.randrange(8), known))
-    assert _merge_by_heap(list(ids), merges) == merge_readable(ids, merges)
+    assert merge_linear(list(ids), merges) == merge_readable(ids, merges)
 
 
 def test_size_and_layout(small):

@@ -2,14 +2,13 @@
 
 PLAN says what to do at the AT-th moment of a kind:
     kill-in-save    end the process as `kill -9` would, at a call that reaches the disk inside a save
-    pause-in-WHERE  print "paused" and sleep, in a step, an evaluation, a sample or a save, for a signal to arrive
+    pause-in-WHERE  print "paused" in a step, an evaluation, a sample or a save, and wait for a line of input
 Without a plan it trains to the end. The last line says how it ended.
 """
 
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def before(module: object, name: str, moment: Callable[[], None]) -> None:
 
 def pause() -> None:
     print("paused", flush=True)
-    time.sleep(0.2)
+    sys.stdin.readline()
 
 
 def arrange(plan: str, number: int) -> None:
