@@ -111,8 +111,8 @@ def test_saved_bytes_of_one_and_two_layers_give_those_of_four_exactly(
     [
         files.load_preset("char").model,
         dataclasses.replace(SMALL, vocab_size=20_000, d_model=64),  # logits are the largest thing
-        dataclasses.replace(SMALL, vocab_size=20_000, d_model=64, context_length=1),  # the embedding's gradient is
-        dataclasses.replace(SMALL, d_model=256, context_length=1),  # gradients are
+        dataclasses.replace(SMALL, vocab_size=5000, d_model=128, context_length=1),  # gradients, the embedding's twice
+        dataclasses.replace(SMALL, d_model=256, context_length=1),  # gradients
         dataclasses.replace(SMALL, context_length=128, dropout=0.2),
     ],
     ids=["char", "wide vocabulary", "wide, short", "deep, short", "dropout"],
@@ -130,8 +130,8 @@ def test_planned_memory_is_what_a_step_allocates(config: GPTConfig, parts: int) 
         actual = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    print("RATIO", (planned.peak_bytes - planned.memory["program"])/actual)
-    assert planned.peak_bytes - planned.memory["program"] == pytest.approx(actual, rel=0.2)
+    # Of an accumulated batch the plan adds up what isn't quite there at the same time.
+    assert planned.peak_bytes - planned.memory["program"] == pytest.approx(actual, rel=0.04 if parts == 1 else 0.2)
 
 
 def test_planning_leaves_the_random_streams_alone() -> None:

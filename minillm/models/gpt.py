@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args, get_type_hints
 
 import numpy as np
 
@@ -52,28 +52,25 @@ class GPTConfig:
     """Probability that an element is dropped in training."""
     bias: bool = True
     """Whether linear layers and layer norms have a bias."""
-    norm: str = "pre"
+    norm: Literal["pre", "post"] = "pre"
     """Normalise before each sublayer ("pre", GPT-2) or after it ("post", the 2017 Transformer)."""
-    normalization: str = "layer_norm"
-    """"layer_norm" or "rms_norm"."""
-    activation: str = "gelu_tanh"
-    """Of the feed-forward network: gelu, gelu_tanh (GPT-2's), relu, silu or swiglu."""
-    position: str = "learned"
-    """Positions: "learned" (GPT-2), "sinusoidal" (2017) or "rotary"."""
+    normalization: Literal["layer_norm", "rms_norm"] = "layer_norm"
+    """Which norm: shift and scale (GPT-2), or scale only."""
+    activation: Literal["gelu", "gelu_tanh", "relu", "silu", "swiglu"] = "gelu_tanh"
+    """Of the feed-forward network; gelu_tanh is GPT-2's, swiglu adds a gate."""
+    position: Literal["learned", "sinusoidal", "rotary"] = "learned"
+    """How the model knows where a token stands: learned (GPT-2), sinusoidal (2017) or rotary."""
     tie_weights: bool = True
     """Use the token embedding as the output head's weight, too."""
-    dtype: str = "float32"
+    dtype: Literal["float32", "float64"] = "float32"
     """Type of weights and activations: float32, or float64 for checks."""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
-        for name, known in {
-            "normalization": ("layer_norm", "rms_norm"),
-            "position": ("learned", "sinusoidal", "rotary"),
-            "dtype": ("float32", "float64"),
-        }.items():
+        for name in ("norm", "normalization", "activation", "position", "dtype"):
+            known = get_args(get_type_hints(GPTConfig)[name])
             if getattr(self, name) not in known:
                 raise ConfigError(f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}")
         if not 0 <= self.dropout < 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 from minillm.errors import TokenError
 from minillm.tokenizers.base import Tokenizer
-from minillm.tokenizers.special import UNKNOWN, number_specials
+from minillm.tokenizers.special import UNKNOWN, check_specials, number_specials
 from minillm.tokenizers.text import documents
 
 
@@ -62,7 +62,7 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def _from_state(cls, state: dict[str, Any]) -> CharTokenizer:
-        characters, specials = state["characters"], state["special_tokens"]
+        characters, specials = state["characters"], check_specials(state["special_tokens"])
         if not isinstance(characters, str) or not characters:
             raise ValueError("characters must be a string that isn't empty")
         characters.encode()  # a lone surrogate is no character: UnicodeEncodeError, a ValueError

@@ -7,7 +7,6 @@ are the post-processor (it adds tokens around a text) and the decoder (the bytes
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from minillm.errors import TokenError

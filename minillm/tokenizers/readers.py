@@ -1,4 +1,4 @@
-"""Vocabularies of others, with their own ids: GPT-2's two files and tiktoken's ranks. (Hugging Face: huggingface.py.)"""
+"""Vocabularies of others, with their own ids: GPT-2's two files and tiktoken's ranks."""
 
 from __future__ import annotations
 

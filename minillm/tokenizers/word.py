@@ -9,7 +9,7 @@ from typing import Any
 
 from minillm.errors import ConfigError, TokenError
 from minillm.tokenizers.base import Tokenizer
-from minillm.tokenizers.special import UNKNOWN, number_specials
+from minillm.tokenizers.special import UNKNOWN, check_specials, number_specials
 from minillm.tokenizers.text import documents
 
 # Chinese characters, each a word of its own: the Unified Ideographs with their extensions, and 々 and 〇.
@@ -76,7 +76,7 @@ class WordTokenizer(Tokenizer):
 
     @classmethod
     def _from_state(cls, state: dict[str, Any]) -> WordTokenizer:
-        words, specials = state["words"], state["special_tokens"]
+        words, specials = state["words"], check_specials(state["special_tokens"])
         if not isinstance(words, list) or not all(isinstance(word, str) and PIECES.fullmatch(word) for word in words):
             raise ValueError("words must be a list of words")
         "".join(words).encode()  # a lone surrogate is no text: UnicodeEncodeError, a ValueError
