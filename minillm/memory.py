@@ -16,7 +16,7 @@ def keep_freed_memory() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     trim_threshold, mmap_max = -1, -4  # M_TRIM_THRESHOLD, M_MMAP_MAX of malloc.h
-    return bool(mallopt(trim_threshold, 2**31 - 1) and mallopt(mmap_max, 0))
+    return bool(mallopt(trim_threshold, -1) and mallopt(mmap_max, 0))  # -1: never trim
 
 
 def memory_in_use() -> int:
