@@ -53,7 +53,8 @@ def draw(path: Path, events: Sequence[dict], baselines: Mapping[str, float], tit
     for label, value in baselines.items():
         axes.axhline(value, color=_BASELINE, linewidth=1, linestyle=(0, (5, 4)), zorder=0)
         axes.annotate(f"{label} {value:.2f}", (1, value), (-4, 3), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", ha="right", fontsize=8, color=_BASELINE)  # fmt: skip
+                      textcoords="offset points", ha="right", fontsize=8, color=_BASELINE,
+                      bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1})  # fmt: skip
     if len(validation):
         axes.annotate(f"{validation[-1]:.3f}", (steps[-1], validation[-1]), (5, 0), textcoords="offset points",
                       va="center", fontsize=9, color=_VALIDATION)  # fmt: skip
