@@ -34,7 +34,8 @@ def test_char_is_nanogpts_laptop_setting() -> None:
     model, training = config.model, config.training
     assert (model.context_length, model.n_layer, model.n_head, model.d_model, model.dropout) == (64, 4, 4, 128, 0.0)
     assert (training.batch_size, training.gradient_accumulation, training.steps) == (12, 1, 2000)
-    assert (training.learning_rate, training.min_learning_rate, training.warmup_steps) == (3e-3, 1e-4, 100)  # its rate is 1e-3
+    # Its learning rate is 1e-3; 3e-3 reaches a lower loss in as many steps.
+    assert (training.learning_rate, training.min_learning_rate, training.warmup_steps) == (3e-3, 1e-4, 100)
     assert (training.beta1, training.beta2, training.weight_decay, training.gradient_clip) == (0.9, 0.99, 0.1, 1.0)
 
 
