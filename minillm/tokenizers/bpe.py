@@ -54,6 +54,7 @@ class BPETokenizer(Tokenizer):
             raise TokenError("a special token has the id of another token; give it one of its own")
         if not all(0 <= i < LARGEST_VOCABULARY and token for i, token in self._bytes.items()):
             raise TokenError(f"tokens must have bytes, and ids from 0 to {LARGEST_VOCABULARY - 1}")
+        self._vocab_size = max(self._bytes) + 1
         self._whole = {token: i for i, token in vocabulary.items()} if whole_chunks else {}
 
     @classmethod
@@ -87,8 +88,9 @@ class BPETokenizer(Tokenizer):
     @classmethod
     def from_gpt2(cls, encoder: str | os.PathLike[str], merges: str | os.PathLike[str]) -> BPETokenizer:
         """GPT-2's own files, encoder.json and vocab.bpe. Raises TokenError naming the file that is damaged."""
+        arguments = readers.read_gpt2(encoder, merges)
         with readers.naming(encoder):
-            return cls(**readers.read_gpt2(encoder, merges))
+            return cls(**arguments)
 
     @classmethod
     def from_ranks(
@@ -113,12 +115,13 @@ class BPETokenizer(Tokenizer):
         here: read as such only where `allowed_special` names them. Raises TokenError for other kinds of model, and
         for settings (normalizers, other splits, dropout) that would make the ids differ.
         """
+        arguments = read_huggingface(path)
         with readers.naming(path):
-            return cls(**read_huggingface(path))
+            return cls(**arguments)
 
     @property
     def vocab_size(self) -> int:
-        return max(self._bytes) + 1
+        return self._vocab_size
 
     def token_bytes(self, token: int) -> bytes:
         try:
@@ -169,8 +172,11 @@ class BPETokenizer(Tokenizer):
     def _from_state(cls, state: dict[str, Any]) -> BPETokenizer:
         vocabulary = {int(i): bytes.fromhex(token) for i, token in state["vocabulary"].items()}
         merges: Merges = {}
-        for left, right, priority, merged in state["merges"]:
-            if vocabulary[left] + vocabulary[right] != vocabulary[merged] or not 0 <= priority < LARGEST_VOCABULARY:
+        for rule in state["merges"]:
+            left, right, priority, merged = rule
+            if vocabulary[left] + vocabulary[right] != vocabulary[merged]:
                 raise ValueError(f"the merge of {left} and {right} doesn't make {merged}")
+            if not all(type(number) is int for number in rule) or not 0 <= priority < LARGEST_VOCABULARY:
+                raise ValueError(f"merge {rule} isn't four whole numbers")
             merges[left, right] = (priority, merged)
         return cls(vocabulary, merges, state["pattern"], state["special_tokens"], bool(state.get("whole_chunks")))

@@ -1,13 +1,15 @@
 """Learning BPE merges from text (Sennrich et al. 2016, section 3.2): merge the most frequent pair, again and again.
 
-Only the words that hold the merged pair are touched, and their pairs' counts are corrected, not counted anew.
+Only the words that hold the merged pair are touched, and the counts of the pairs beside it are corrected, not counted
+anew.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from heapq import heapify, heappop, heappush
 from typing import Any
 
@@ -65,35 +67,44 @@ def _merge_everywhere(
     frequency: dict[Pair, int],
     places: dict[Pair, set[int]],
 ) -> set[Pair]:
-    """Merge `pair` into token `new` in every word that holds it; returns the pairs that became more frequent."""
-    grown: set[Pair] = set()
+    """Merge `pair` into token `new` in every word that holds it; returns the pairs that have become more frequent."""
+    left, right = pair
+    made: set[Pair] = set()
     for w in places.pop(pair):
         ids, count = words[w]
-        for old in zip(ids, ids[1:], strict=False):
-            frequency[old] -= count
-        merged = _merged(ids, pair, new)
-        words[w] = (merged, count)
-        for now in zip(merged, merged[1:], strict=False):
-            frequency[now] += count
-            if new in now:
-                places[now].add(w)
-                grown.add(now)
-    frequency.pop(pair, None)
-    return grown
+        merged: list[int] = []
+        end = 0  # ids[:end] are in `merged`
+        for i in _occurrences(ids, left, right):
+            merged += ids[end:i]
+            end = i + 2
+            # Only the pairs on both sides change. If the merge before touches this one, it has counted
+            # (new, left) as the pair between them, which is taken back here.
+            if merged:
+                frequency[merged[-1], left] -= count
+                frequency[merged[-1], new] += count
+                places[merged[-1], new].add(w)
+                made.add((merged[-1], new))
+            if end < len(ids):
+                frequency[right, ids[end]] -= count
+                frequency[new, ids[end]] += count
+                places[new, ids[end]].add(w)
+                made.add((new, ids[end]))
+            merged.append(new)
+        words[w] = (merged + ids[end:], count)
+    del frequency[pair]
+    return {made_pair for made_pair in made if frequency[made_pair] > 0}
 
 
-def _merged(ids: list[int], pair: Pair, new: int) -> list[int]:
-    left, right = pair
-    out: list[int] = []
-    i, n = 0, len(ids)
-    while i < n:
-        if ids[i] == left and i + 1 < n and ids[i + 1] == right:
-            out.append(new)
-            i += 2
-        else:
-            out.append(ids[i])
-            i += 1
-    return out
+def _occurrences(ids: list[int], left: int, right: int) -> Iterator[int]:
+    """Where `left` is followed by `right`, from the left and without overlap; list.index makes long words fast."""
+    start, last = 0, len(ids) - 1
+    with suppress(ValueError):  # index raises it when there is no further `left`
+        while True:
+            i = ids.index(left, start, last)
+            start = i + 1
+            if ids[start] == right:
+                yield i
+                start += 1
 
 
 def _progress(what: str, unit: str, total: int | None = None) -> Any:

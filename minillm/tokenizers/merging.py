@@ -3,7 +3,6 @@
 merges: {(left id, right id): (priority, merged id)}; the smallest priority goes first, and of equals the leftmost.
 """
 
-from bisect import insort
 from heapq import heapify, heappop, heappush
 
 Merges = dict[tuple[int, int], tuple[int, int]]
@@ -51,13 +50,12 @@ def merge_linear(ids: list[int], merges: Merges) -> list[int]:
         rule = merges.get((ids[place], ids[next_place]))
         if rule is None:
             return
-        if rule[0] not in waiting:
+        if rule[0] in waiting:
+            # A list that is sorted stays so: what comes to it comes from the merge at hand, left of all that waits.
+            waiting[rule[0]].append(-place)
+        else:
             waiting[rule[0]] = [-place]
             heappush(priorities, rule[0])
-        elif rule[0] in begun:
-            insort(waiting[rule[0]], -place)  # left of what still waits there, so little or nothing moves
-        else:
-            waiting[rule[0]].append(-place)
 
     while priorities:
         priority = priorities[0]
