@@ -36,6 +36,6 @@ def next_steps(run: RunFolder, steps: int) -> str:
     return (
         f"plot    {run.plot}\n"
         f"run     {run.path}\n"
-        f'next    python -m minillm.generate {run.quoted} --prompt "Once upon a time"\n'
+        f"next    python -m minillm.generate {run.quoted}\n"
         f"        {run.resume_command} --steps {2 * steps}"
     )
