@@ -52,7 +52,7 @@ def test_it_trains_and_ends_with_samples_losses_plan_and_what_to_type(
     out = capsys.readouterr().out
     for word in ("--- a sample ---", "this model", "uniform", "unigram", "bits/byte", "planned", "loss.png"):
         assert word in out
-    assert "python -m minillm.generate run --prompt" in out and "python -m minillm.train --out run --resume" in out
+    assert "python -m minillm.generate run\n" in out and "python -m minillm.train --out run --resume" in out
     names = {path.name for path in Path("run").iterdir()}
     assert names >= {"config.toml", "tokenizer.json", "tokens", "metrics.jsonl", "samples.txt", "checkpoints"}
     assert checkpoints.saved_steps(RunFolder(Path("run")).checkpoints)[-1] == 6
