@@ -153,17 +153,19 @@ class Trainer:
         self.progress.say(f"step {state.step:,}  validation loss {loss:.4f} nats/token, {bits:.3f} bits/byte")
 
     def _save(self) -> None:
-        """Save a checkpoint, unless this very state is saved already."""
+        """Save a checkpoint, unless this very state is saved already; then remove those no longer needed.
+
+        Removed in either case: the run may have been killed between a save and the removal after it.
+        """
         state = self.state
-        if self._saved == (state.step, state.evaluated_step):
-            return
-        self.metrics.sync()
-        checkpoints.save(
-            self.run.checkpoints,
-            state.step,
-            self.model.state_dict(),
-            self.optimizer.state_dict(),
-            state.to_json(),
-        )
-        self._saved = (state.step, state.evaluated_step)
+        if self._saved != (state.step, state.evaluated_step):
+            self.metrics.sync()
+            checkpoints.save(
+                self.run.checkpoints,
+                state.step,
+                self.model.state_dict(),
+                self.optimizer.state_dict(),
+                state.to_json(),
+            )
+            self._saved = (state.step, state.evaluated_step)
         checkpoints.prune(self.run.checkpoints, state.best_step)

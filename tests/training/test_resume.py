@@ -108,6 +108,17 @@ def test_a_finished_run_resumed_does_nothing(tmp_path: Path, never_stopped: tupl
     assert tiny.outcome(tmp_path / "run") == never_stopped
 
 
+def test_what_a_kill_before_the_last_removal_left_is_removed(
+    tmp_path: Path, never_stopped: tuple, quick: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as killed:
+        killed.setattr(checkpoints, "prune", lambda *_: None)
+        assert tiny.trainer(tmp_path / "run").train()
+    assert tiny.outcome(tmp_path / "run") != never_stopped
+    assert tiny.trainer(tmp_path / "run").train()
+    assert tiny.outcome(tmp_path / "run") == never_stopped
+
+
 def test_more_steps_go_on_from_the_end(tmp_path: Path, quick: None) -> None:
     assert tiny.trainer(tmp_path / "run").train()
     trainer = tiny.trainer(tmp_path / "run", tiny.settings(steps=15))
