@@ -2,6 +2,7 @@
 
 from minillm import errors, models, nn, ops, optim, testing, tokenizers
 from minillm.backend import use_backend
+from minillm.kernels import load_native
 from minillm.registry import kernel, op
 from minillm.seeding import seed
 from minillm.tape import no_grad
@@ -13,3 +14,5 @@ __all__ = [
     "Tensor", "errors", "kernel", "models", "nn", "no_grad", "op", "ops", "optim", "seed", "testing", "tokenizers",
     "trace_non_finite", "use_backend",
 ]  # fmt: skip
+
+load_native()

@@ -1,0 +1,105 @@
+// Vectors of floats as wide as the instruction set this file is compiled for has them.
+//
+// GCC's and Clang's vector types add, multiply and compare element by element, so the kernels are written once:
+// ISA is portable (4 floats: SSE2, NEON), avx2 (8) or avx512 and avx512bf16 (16).
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#if defined(__AVX512F__) || defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+namespace minillm::ISA {
+
+#if defined(__AVX512F__)
+constexpr int64_t LANES = 16;
+constexpr int VECTOR_REGISTERS = 32;
+#elif defined(__AVX2__)
+constexpr int64_t LANES = 8;
+constexpr int VECTOR_REGISTERS = 16;
+#else
+constexpr int64_t LANES = 4;
+constexpr int VECTOR_REGISTERS = 16;
+#endif
+
+typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
+typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
+
+inline vec broadcast(float x) { return x - vec{}; }
+
+inline vec load(const float* p) {
+  vec v;
+  std::memcpy(&v, p, sizeof v);
+  return v;
+}
+
+inline void store(float* p, vec v) { std::memcpy(p, &v, sizeof v); }
+
+// The first n < LANES elements; the others are 0 and their memory isn't touched.
+inline vec load_first(const float* p, int64_t n) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+  vec v{};
+  for (int64_t i = 0; i < n; ++i) v[i] = p[i];
+  return v;
+#endif
+}
+
+inline void store_first(float* p, vec v, int64_t n) {
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#else
+  for (int64_t i = 0; i < n; ++i) p[i] = v[i];
+#endif
+}
+
+// NaN in a or b gives b's element, as the x86 instruction does: write max(x, largest) to keep a NaN out of `largest`.
+inline vec max(vec a, vec b) { return a > b ? a : b; }
+inline vec min(vec a, vec b) { return a < b ? a : b; }
+
+inline vec sqrt(vec v) {
+  vec out;
+  for (int64_t i = 0; i < LANES; ++i) out[i] = __builtin_sqrtf(v[i]);
+  return out;
+}
+
+// Added in halves, not one after the other: the order is fixed and the error grows with log2(LANES).
+inline float sum(vec v) {
+  float part[LANES];
+  store(part, v);
+  for (int64_t half = LANES / 2; half > 0; half /= 2)
+    for (int64_t i = 0; i < half; ++i) part[i] += part[i + half];
+  return part[0];
+}
+
+inline float largest(vec v) {
+  float m = v[0];
+  for (int64_t i = 1; i < LANES; ++i) m = v[i] > m ? v[i] : m;
+  return m;
+}
+
+// e^x to about 1 unit in the last place; 0 below -104, infinity above 88.8, NaN for NaN.
+//
+// x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial of degree 7; times 2^n in two steps, so that
+// results below the smallest normal number come out, too.
+inline vec exp(vec x) {
+  const vec clipped = x > 89.0f ? broadcast(89.0f) : (x < -104.0f ? broadcast(-104.0f) : x);
+  const vec shift = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
+  const vec n = (clipped * 1.44269504f + shift) - shift;
+  const vec r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first short: exact products
+  vec p = broadcast(1.0f / 5040);
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r * r + r + 1.0f;
+  const ivec power = __builtin_convertvector(n == n ? n : vec{}, ivec);
+  const ivec half = power >> 1;
+  const ivec low = (half + 127) << 23, high = (power - half + 127) << 23;
+  return p * (vec)low * (vec)high;
+}
+
+}  // namespace minillm::ISA

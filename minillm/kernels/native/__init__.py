@@ -1,0 +1,15 @@
+"""The native CPU backend: kernels of csrc/cpu over the reference ops. Importing it registers backend "native".
+
+Each module overrides one family of ops. A kernel takes float32 arrays; what it doesn't take runs on the NumPy
+reference. $MINILLM_ISA forces an instruction set, $MINILLM_THREADS the number of threads.
+"""
+
+from minillm import _native
+from minillm.backend import register_backend
+from minillm.kernels.native import activation
+from minillm.kernels.native.environment import configure
+
+configure(_native)
+BACKEND = register_backend("native")
+
+__all__ = ["BACKEND", "activation"]
