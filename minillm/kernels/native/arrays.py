@@ -13,4 +13,4 @@ def float32(*arrays: Any, **options: Any) -> bool:
 
 def contiguous(array: Any) -> Any:
     """`array` in C order and aligned, copied only if it isn't."""
-    return np.require(array, requirements="CA")
+    return np.require(array, requirements=["C", "A"])
