@@ -1,4 +1,4 @@
-# The C++ module (csrc/cpu/module.cpp): to the type checker its functions take and give anything, as they check themselves.
+# The C++ module (csrc/cpu/module.cpp). To the type checker its functions take anything: they check it themselves.
 from typing import Any
 
 def __getattr__(name: str) -> Any: ...
