@@ -26,7 +26,16 @@ constexpr int VECTOR_REGISTERS = 16;
 typedef float vec __attribute__((vector_size(LANES * sizeof(float))));
 typedef int32_t ivec __attribute__((vector_size(LANES * sizeof(int32_t))));
 
-inline vec broadcast(float x) { return x - vec{}; }
+// x in every lane, bit by bit.
+inline vec broadcast(float x) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_set1_ps(x);
+#elif defined(__AVX2__)
+  return (vec)_mm256_set1_ps(x);
+#else
+  return x - vec{};
+#endif
+}
 
 inline vec load(const float* p) {
   vec v;
@@ -36,10 +45,18 @@ inline vec load(const float* p) {
 
 inline void store(float* p, vec v) { std::memcpy(p, &v, sizeof v); }
 
+#if defined(__AVX2__) && !defined(__AVX512F__)
+inline __m256i first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+#endif
+
 // The first n < LANES elements; the others are 0 and their memory isn't touched.
 inline vec load_first(const float* p, int64_t n) {
 #if defined(__AVX512F__)
   return (vec)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#elif defined(__AVX2__)
+  return (vec)_mm256_maskload_ps(p, first_lanes(n));
 #else
   vec v{};
   for (int64_t i = 0; i < n; ++i) v[i] = p[i];
@@ -50,9 +67,21 @@ inline vec load_first(const float* p, int64_t n) {
 inline void store_first(float* p, vec v, int64_t n) {
 #if defined(__AVX512F__)
   _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_maskstore_ps(p, first_lanes(n), (__m256)v);
 #else
   for (int64_t i = 0; i < n; ++i) p[i] = v[i];
 #endif
+}
+
+// The first n elements, which may be none or more than LANES.
+inline vec load_up_to(const float* p, int64_t n) { return n >= LANES ? load(p) : load_first(p, n > 0 ? n : 0); }
+
+inline void store_up_to(float* p, vec v, int64_t n) {
+  if (n >= LANES)
+    store(p, v);
+  else if (n > 0)
+    store_first(p, v, n);
 }
 
 // NaN in a or b gives b's element, as the x86 instruction does: write max(x, largest) to keep a NaN out of `largest`.
