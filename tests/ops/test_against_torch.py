@@ -66,6 +66,35 @@ def attention(q, k, v, mask=None, *, causal=False, scale=None, dropout=0.0, key=
     return out.masked_fill(blind, 0)
 
 
+def rounded(x):
+    return x.to(torch.bfloat16).to(x.dtype)
+
+
+class Bfloat16Product(torch.autograd.Function):
+    """A B with every operand of the product, and of its derivative's products, rounded to bfloat16."""
+
+    @staticmethod
+    def forward(context, a, b):
+        context.save_for_backward(a, b)
+        return rounded(a) @ rounded(b)
+
+    @staticmethod
+    def backward(context, dc):
+        a, b = context.saved_tensors
+        da, db = rounded(dc) @ rounded(b).mT, rounded(a).mT @ rounded(dc)
+        return da.sum_to_size(a.shape), db.sum_to_size(b.shape)
+
+
+def matmul(a, b, *, precision=None):
+    return torch.matmul(a, b) if precision is None else Bfloat16Product.apply(a, b)
+
+
+def linear(x, weight, bias=None, residual=None, *, activation=None, precision=None):
+    y = matmul(x, weight.mT, precision=precision) + (0 if bias is None else bias)
+    y = {None: lambda z: z, "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"), "silu": F.silu}[activation](y)
+    return y if residual is None else y + residual
+
+
 def cross_entropy(logits, targets, weight=None, *, ignore_index=-100, **options):
     if (targets == ignore_index).all():  # torch's mean over no tokens is NaN; here it is 0, whatever the logits
         return 0 * logits.sum()
@@ -93,11 +122,11 @@ TORCH = {
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "getitem": getitem,
     "layer_norm": lambda x, weight=None, bias=None, eps=1e-5: F.layer_norm(x, x.shape[-1:], weight, bias, eps),
-    "linear": F.linear,
+    "linear": linear,
     "log": torch.log,
     "log_softmax": lambda x, axis=-1: F.log_softmax(x, axis),
     "masked_fill": lambda x, mask, value: x.masked_fill(mask, value),
-    "matmul": torch.matmul,
+    "matmul": matmul,
     "max": extreme(torch.amax),
     "mean": lambda x, axis=None, keepdims=False: torch.mean(x, dim=axis, keepdim=keepdims),
     "min": extreme(torch.amin),

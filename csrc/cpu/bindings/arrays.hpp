@@ -4,13 +4,14 @@
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 
-#include <stdexcept>
+#include <type_traits>
+#include <utility>
 
 namespace minillm {
 
 namespace nb = nanobind;
 
-// In C order, on the CPU, never converted or copied: another dtype or stride is a TypeError, not a silent copy.
+// In C order, on the CPU. With `define` below another dtype or stride is a TypeError, not a silent copy.
 template <class T>
 using In = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 template <class T>
@@ -19,6 +20,17 @@ using Out = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
 // ValueError unless the rule holds. The Python side checks shapes with better words; this is the last line.
 inline void require(bool rule, const char* message) {
   if (!rule) throw nb::value_error(message);
+}
+
+// m.def with conversion off for arrays: nanobind would copy one of another type, and results written to it be lost.
+template <class F, class R, class... Arguments, class... Options>
+void define_as(nb::module_& m, const char* name, F&& f, R (F::*)(Arguments...) const, const Options&... options) {
+  m.def(name, std::forward<F>(f), nb::arg().noconvert(!std::is_arithmetic_v<Arguments>)..., options...);
+}
+
+template <class F, class... Options>
+void define(nb::module_& m, const char* name, F f, const Options&... options) {
+  define_as(m, name, std::move(f), &F::operator(), options...);
 }
 
 // Kernels run without the interpreter's lock: other Python threads go on meanwhile.

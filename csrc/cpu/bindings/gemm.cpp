@@ -16,6 +16,7 @@ static const float* data_of(const std::optional<In<float>>& array, size_t size, 
 
 // The last two axes of an array.
 static Matrix matrix(const Strided& x) {
+  if (x.size() == 0) return {x.data(), 1, 1};
   const Matrix m{x.data(), x.stride(x.ndim() - 2), x.stride(x.ndim() - 1)};
   const bool one_row = x.shape(x.ndim() - 2) <= 1, one_column = x.shape(x.ndim() - 1) <= 1;
   if (one_column) return {m.data, m.row, 1};
@@ -49,8 +50,9 @@ void bind_gemm(nb::module_& m) {
           Released lock;
           kernels().gemm(p);
         },
-        nb::arg("a"), nb::arg("b"), nb::arg("c"), nb::arg("bfloat16") = false, nb::arg("bias") = nb::none(),
-        nb::arg("activation") = 0, nb::arg("before") = nb::none(), nb::arg("residual") = nb::none());
+        nb::arg("a").noconvert(), nb::arg("b").noconvert(), nb::arg("c").noconvert(), nb::arg("bfloat16") = false,
+        nb::arg("bias").noconvert() = nb::none(), nb::arg("activation") = 0,
+        nb::arg("before").noconvert() = nb::none(), nb::arg("residual").noconvert() = nb::none());
   m.def("gemm_batch",
         [](Strided a, Strided b, Out<float> c, bool bfloat16) {
           require(c.ndim() == 3, "gemm_batch: the batch is the first of three axes");
@@ -59,8 +61,8 @@ void bind_gemm(nb::module_& m) {
           Released lock;
           kernels().gemm_batch(first, c.shape(0), a.stride(0), b.stride(0));
         },
-        nb::arg("a"), nb::arg("b"), nb::arg("c"), nb::arg("bfloat16") = false);
-  m.def("sum_rows", [](In<float> x, Out<float> y) {
+        nb::arg("a").noconvert(), nb::arg("b").noconvert(), nb::arg("c").noconvert(), nb::arg("bfloat16") = false);
+  define(m, "sum_rows", [](In<float> x, Out<float> y) {
     require(x.ndim() == 2 && y.size() == x.shape(1), "sum_rows: y must have an element for each column of x");
     Released lock;
     kernels().sum_rows(x.data(), y.data(), x.shape(0), x.shape(1));
