@@ -22,10 +22,18 @@ inline void require(bool rule, const char* message) {
   if (!rule) throw nb::value_error(message);
 }
 
+template <class T>
+auto argument() {
+  if constexpr (std::is_arithmetic_v<T>)
+    return nb::arg();
+  else
+    return nb::arg().noconvert();
+}
+
 // m.def with conversion off for arrays: nanobind would copy one of another type, and results written to it be lost.
 template <class F, class R, class... Arguments, class... Options>
 void define_as(nb::module_& m, const char* name, F&& f, R (F::*)(Arguments...) const, const Options&... options) {
-  m.def(name, std::forward<F>(f), nb::arg().noconvert(!std::is_arithmetic_v<Arguments>)..., options...);
+  m.def(name, std::forward<F>(f), argument<Arguments>()..., options...);
 }
 
 template <class F, class... Options>
