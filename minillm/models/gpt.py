@@ -62,8 +62,9 @@ class GPTConfig:
     """How the model knows where a token stands: learned (GPT-2), sinusoidal (2017) or rotary."""
     tie_weights: bool = True
     """Use the token embedding as the output head's weight, too."""
-    dtype: Literal["float32", "float64"] = "float32"
-    """Type of weights and activations: float32, or float64 for checks."""
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    """What is computed in: float32; bfloat16 (products of numbers rounded to it, weights and sums in float32); or
+    float64, for checks."""
 
     def __post_init__(self) -> None:
         for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model"):
@@ -76,20 +77,30 @@ class GPTConfig:
         if not 0 <= self.dropout < 1:
             raise ConfigError(f"dropout={self.dropout} must be at least 0 and below 1")
 
+    @property
+    def array_dtype(self) -> str:
+        """Type of the weights and activations in memory."""
+        return "float64" if self.dtype == "float64" else "float32"
+
+    @property
+    def precision(self) -> str | None:
+        """Of the operands of matrix products, where it isn't that of the arrays."""
+        return "bfloat16" if self.dtype == "bfloat16" else None
+
 
 class GPT(Module):
     """Token and position embeddings, n_layer causal layers, a final norm, and a head that scores each next token."""
 
     def __init__(self, config: GPTConfig):
         self.config = config
-        d_model, dtype = config.d_model, config.dtype
+        d_model, dtype = config.d_model, config.array_dtype
         self.token_embedding = Embedding(config.vocab_size, d_model, dtype)
         self.positions = _absolute_positions(config)
         self.dropout = Dropout(config.dropout)
         rotary = _rotary_positions(config)
         self.layers = [_layer(config, rotary) for _ in range(config.n_layer)]
         self.norm = _norm(config) if config.norm == "pre" else None
-        self.head = Linear(d_model, config.vocab_size, bias=False, dtype=dtype)
+        self.head = Linear(d_model, config.vocab_size, bias=False, dtype=dtype, precision=config.precision)
         if config.tie_weights:
             self.head.weight = self.token_embedding.weight
         self._initialise()
@@ -156,7 +167,11 @@ class GPT(Module):
 
 
 def _layer(config: GPTConfig, rotary: RotaryPositions | None) -> EncoderLayer:
-    options: dict[str, Any] = {"bias": config.bias, "dtype": config.dtype}
+    options: dict[str, Any] = {
+        "bias": config.bias,
+        "dtype": config.array_dtype,
+        "precision": config.precision,
+    }
     attention = MultiHeadAttention(
         config.d_model,
         config.n_head,
@@ -172,14 +187,14 @@ def _layer(config: GPTConfig, rotary: RotaryPositions | None) -> EncoderLayer:
 
 def _norm(config: GPTConfig) -> Module:
     if config.normalization == "rms_norm":
-        return RMSNorm(config.d_model, dtype=config.dtype)
-    return LayerNorm(config.d_model, config.bias, dtype=config.dtype)
+        return RMSNorm(config.d_model, dtype=config.array_dtype)
+    return LayerNorm(config.d_model, config.bias, dtype=config.array_dtype)
 
 
 def _absolute_positions(config: GPTConfig) -> Module | None:
     kinds = {"learned": LearnedPositions, "sinusoidal": SinusoidalPositions}
     return (
-        kinds[config.position](config.context_length, config.d_model, config.dtype)
+        kinds[config.position](config.context_length, config.d_model, config.array_dtype)
         if config.position in kinds
         else None
     )
@@ -188,4 +203,4 @@ def _absolute_positions(config: GPTConfig) -> Module | None:
 def _rotary_positions(config: GPTConfig) -> RotaryPositions | None:
     if config.position != "rotary":
         return None
-    return RotaryPositions(config.context_length, config.d_model // config.n_head, config.dtype)
+    return RotaryPositions(config.context_length, config.d_model // config.n_head, config.array_dtype)

@@ -36,6 +36,7 @@ class MultiHeadAttention(Module):
         dropout: float = 0.0,
         rotary: RotaryPositions | None = None,
         dtype: Any = "float32",
+        precision: str | None = None,
     ):
         n_kv_head = n_kv_head or n_head
         if d_model % n_head or n_head % n_kv_head:
@@ -44,18 +45,24 @@ class MultiHeadAttention(Module):
             )
         self.d_head = d_model // n_head
         self.causal, self.dropout, self.rotary = causal, dropout, rotary
-        self.query = Linear(d_model, n_head * self.d_head, bias, dtype)
-        self.key = Linear(d_model, n_kv_head * self.d_head, bias, dtype)
-        self.value = Linear(d_model, n_kv_head * self.d_head, bias, dtype)
-        self.output = Linear(n_head * self.d_head, d_model, bias, dtype)
+        self.query = Linear(d_model, n_head * self.d_head, bias, dtype, precision)
+        self.key = Linear(d_model, n_kv_head * self.d_head, bias, dtype, precision)
+        self.value = Linear(d_model, n_kv_head * self.d_head, bias, dtype, precision)
+        self.output = Linear(n_head * self.d_head, d_model, bias, dtype, precision)
 
     def forward(
-        self, x: Tensor, memory: Tensor | None = None, mask: Any = None, cache: KVCache | None = None
+        self,
+        x: Tensor,
+        memory: Tensor | None = None,
+        mask: Any = None,
+        cache: KVCache | None = None,
+        residual: Tensor | None = None,
     ) -> Tensor:
         """x: (batch, time, d_model); memory: (batch, keys, d_model), attended to instead of x.
 
         mask: booleans broadcast to (batch, heads, time, keys), True where a query may look.
-        cache: keys and values of earlier positions, to which this call's are added. Returns (batch, time, d_model).
+        cache: keys and values of earlier positions, to which this call's are added.
+        residual: (batch, time, d_model), added to the result. Returns (batch, time, d_model).
         """
         source = x if memory is None else memory
         q, k, v = self._heads(self.query(x)), self._heads(self.key(source)), self._heads(self.value(source))
@@ -67,7 +74,7 @@ class MultiHeadAttention(Module):
         drop = {"dropout": self.dropout, "key": seeding.next_key("dropout")} if self.dropout and self.training else {}
         heads = ops.attention(q, k, v, mask, causal=self.causal, scale=1 / math.sqrt(self.d_head), **drop)
         batch, n_head, time, d_head = heads.shape
-        return self.output(heads.transpose(0, 2, 1, 3).reshape(batch, time, n_head * d_head))
+        return self.output(heads.transpose(0, 2, 1, 3).reshape(batch, time, n_head * d_head), residual)
 
     def _heads(self, x: Tensor) -> Tensor:
         """(batch, time, heads · d_head) -> (batch, heads, time, d_head)"""

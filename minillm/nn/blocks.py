@@ -26,6 +26,9 @@ class Residual(Module):
 
     def forward(self, x: Tensor, **options: Any) -> Tensor:
         """x: (batch, time, d_model); options go to the sublayer."""
+        drops = self.training and self.dropout.p > 0
+        if self.order == "pre" and not drops:  # the sublayer's last product adds x
+            return self.sublayer(self.norm(x), residual=x, **options)
         if self.order == "pre":
             return x + self.dropout(self.sublayer(self.norm(x), **options))
         return self.norm(x + self.dropout(self.sublayer(x, **options)))

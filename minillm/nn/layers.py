@@ -16,15 +16,19 @@ def normal(*shape: int, std: float, dtype: Any = "float32") -> Parameter:
 
 
 class Linear(Module):
-    """y = x Wᵀ + b, W of shape (d_out, d_in). Starts with W ~ N(0, 1/d_in), which keeps the variance, and b = 0."""
+    """y = x Wᵀ + b, W of shape (d_out, d_in). Starts with W ~ N(0, 1/d_in), which keeps the variance, and b = 0.
 
-    def __init__(self, d_in: int, d_out: int, bias: bool = True, dtype: Any = "float32"):
+    dtype: of W and b. precision: "bfloat16" rounds what is multiplied, not W itself: small updates need all its digits.
+    """
+
+    def __init__(self, d_in: int, d_out: int, bias: bool = True, dtype: Any = "float32", precision: str | None = None):
+        self.precision = precision
         self.weight = normal(d_out, d_in, std=1 / math.sqrt(d_in), dtype=dtype)
         self.bias = Parameter(np.zeros(d_out, dtype)) if bias else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (..., d_in); returns (..., d_out)."""
-        return ops.linear(x, self.weight, self.bias)
+    def forward(self, x: Tensor, residual: Tensor | None = None, activation: str | None = None) -> Tensor:
+        """f(x Wᵀ + b) + residual.  x: (..., d_in); activation: f, as in `ops.linear`; returns (..., d_out)."""
+        return ops.linear(x, self.weight, self.bias, residual, activation=activation, precision=self.precision)
 
 
 class Embedding(Module):

@@ -79,8 +79,8 @@ def _memory(
     config: GPTConfig, parameters: dict[str, int], measured: trial.Trial, batch_size: int, parts: int
 ) -> dict[str, int]:
     """Bytes by kind, each at its largest."""
-    weights = sum(parameters.values()) * np.dtype(config.dtype).itemsize
-    logits = batch_size // parts * config.context_length * config.vocab_size * np.dtype(config.dtype).itemsize
+    weights = sum(parameters.values()) * np.dtype(config.array_dtype).itemsize
+    logits = batch_size // parts * config.context_length * config.vocab_size * np.dtype(config.array_dtype).itemsize
     held_over = logits if parts > 1 else 0  # a part's logits live until the next part's replace them
     return {
         "weights": weights,
@@ -100,7 +100,7 @@ def _peak(memory: dict[str, int], config: GPTConfig, parts: int) -> int:
     """
     lasting = memory["weights"] + memory["optimizer moments"] + memory["data"]
     begins = memory["saved activations"] + memory["temporaries"] + (memory["gradients"] if parts > 1 else 0)
-    embedding = config.vocab_size * config.d_model * np.dtype(config.dtype).itemsize
+    embedding = config.vocab_size * config.d_model * np.dtype(config.array_dtype).itemsize
     ends = memory["gradients"] + (embedding if config.tie_weights else 0)
     return lasting + max(begins, ends)
 

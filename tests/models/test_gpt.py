@@ -246,7 +246,7 @@ def test_ids_it_cannot_take_are_named():
         ({"normalization": "batch"}, "'batch' must be one of layer_norm, rms_norm"),
         ({"norm": "mid"}, "norm='mid' must be one of pre, post"),
         ({"activation": "step"}, "activation='step' must be one of"),
-        ({"dtype": "int8"}, "'int8' must be one of float32, float64"),
+        ({"dtype": "int8"}, "'int8' must be one of float32, bfloat16, float64"),
         ({"dropout": 1.0}, "dropout=1.0"),
     ],
     ids=str,
