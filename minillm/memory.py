@@ -3,15 +3,29 @@
 import ctypes
 import platform
 
+from minillm.kernels import NATIVE_BUILT
+
 
 def keep_freed_memory() -> bool:
-    """Ask the C library to keep freed memory for the next step, instead of returning it to the system.
+    """Have freed memory kept for the next step, instead of returned to the system.
 
-    A NumPy step makes and frees the same large arrays over and over; by default glibc gives their pages back
-    each time and the system has to clear new ones, which took 40 % of a small GPT's step. Called by the commands
-    that train, not on import: it is a choice for the whole process. Returns whether it took effect (Linux with
-    glibc; elsewhere nothing happens).
+    A training step makes and frees the same large arrays over and over; by default glibc gives their pages back
+    each time and the system has to clear new ones, which took 40 % of a small GPT's step. With the native module
+    NumPy's arrays come from its pool (csrc/cpu/pool.hpp) from here on; without it the C library is asked.
+    Called by the commands that train, not on import: it is a choice for the whole process. Returns whether it
+    took effect.
     """
+    if NATIVE_BUILT:
+        from minillm import _native
+
+        if _native.HAS_POOL:
+            _native.use_pool()
+        return _native.HAS_POOL
+    return _ask_c_library()
+
+
+def _ask_c_library() -> bool:
+    """glibc's malloc never returns memory; elsewhere nothing happens."""
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

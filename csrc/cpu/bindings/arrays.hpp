@@ -46,5 +46,6 @@ using Released = nb::gil_scoped_release;
 
 void bind_activation(nb::module_& m);
 void bind_gemm(nb::module_& m);
+void bind_pool(nb::module_& m);
 
 }  // namespace minillm
