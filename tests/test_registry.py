@@ -157,8 +157,8 @@ def test_an_unknown_backend_lists_those_there_are():
 ENVIRONMENT_PROGRAM = """
 import numpy as np
 import minillm as ml
-from minillm.backend import register_backend, current_backend
-register_backend("dummy")
+from minillm.backend import register_backend, current_backend, default_backend
+register_backend("dummy", parent=default_backend())
 @ml.kernel(ml.ops.neg, "dummy", ml.ops.neg.reference.backward)
 def negate(xp, x):
     print("dummy kernel ran")
@@ -185,7 +185,7 @@ def test_an_unknown_environment_variable_is_a_clear_error():
     program = [sys.executable, "-c", "import minillm as ml; ml.ops.neg(ml.Tensor([1.0]))"]
     done = subprocess.run(program, env={**os.environ, "MINILLM_BACKEND": "abacus"}, capture_output=True, text=True)
     assert done.returncode != 0
-    assert "backend 'abacus' isn't available here; available: numpy" in done.stderr
+    assert "backend 'abacus' isn't available here; available: " in done.stderr
 
 
 # ---- agree ----

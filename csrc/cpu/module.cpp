@@ -15,5 +15,6 @@ NB_MODULE(_native, m) {
   m.def("select_isa", &select_isa, nb::arg("name"), "Use these kernels; False if the processor can't run them.");
   bind_activation(m);
   bind_gemm(m);
+  bind_loss(m);
   bind_pool(m);
 }

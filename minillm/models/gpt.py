@@ -114,6 +114,16 @@ class GPT(Module):
         mask: booleans broadcast to (batch, heads, time, keys), False at padding, together with the causal mask.
         Returns logits (batch, time, vocab_size), and the mean cross-entropy in nats (None without targets).
         """
+        logits = self.head(self.features(ids, cache, mask))
+        return logits, None if targets is None else ops.cross_entropy(logits, np.asarray(targets))
+
+    def loss(self, ids: Any, targets: Any, mask: Any = None) -> Tensor:
+        """The mean cross-entropy that `forward` returns, without the logits: what training needs, in less memory."""
+        x = self.features(ids, mask=mask)
+        return ops.linear_cross_entropy(x, self.head.weight, np.asarray(targets), precision=self.head.precision)
+
+    def features(self, ids: Any, cache: list[KVCache] | None = None, mask: Any = None) -> Tensor:
+        """What the head scores: (batch, time, d_model). Arguments as in `forward`."""
         ids = self._checked(ids, cache)
         start = cache[0].length if cache else 0
         x = self.token_embedding(ids)
@@ -122,10 +132,7 @@ class GPT(Module):
         x = self.dropout(x)
         for i, layer in enumerate(self.layers):
             x = layer(x, mask=mask, cache=cache[i] if cache else None)
-        if self.norm:
-            x = self.norm(x)
-        logits = self.head(x)
-        return logits, None if targets is None else ops.cross_entropy(logits, np.asarray(targets))
+        return self.norm(x) if self.norm else x
 
     def new_cache(self) -> list[KVCache]:
         """An empty key-value cache for each layer."""

@@ -6,6 +6,7 @@ from minillm.ops.attention import attention
 from minillm.ops.dropout import dropout
 from minillm.ops.elementwise import add, div, exp, log, mul, neg, pow, sqrt, sub
 from minillm.ops.embedding import embedding
+from minillm.ops.head import linear_cross_entropy
 from minillm.ops.linear import linear, matmul
 from minillm.ops.loss import cross_entropy, mse_loss
 from minillm.ops.norm import layer_norm, rms_norm
@@ -16,7 +17,7 @@ from minillm.ops.softmax import log_softmax, softmax
 
 __all__ = [
     "add", "astype", "attention", "concat", "cross_entropy", "div", "dropout", "embedding", "exp", "gelu", "gelu_tanh",
-    "getitem", "layer_norm", "linear", "log", "log_softmax", "masked_fill", "matmul", "max", "mean", "min", "mse_loss",
-    "mul", "neg", "pow", "relu", "reshape", "rms_norm", "rotary", "sigmoid", "silu", "softmax", "split", "sqrt",
-    "stack", "sub", "sum", "tanh", "transpose", "var", "where",
+    "getitem", "layer_norm", "linear", "linear_cross_entropy", "log", "log_softmax", "masked_fill", "matmul", "max",
+    "mean", "min", "mse_loss", "mul", "neg", "pow", "relu", "reshape", "rms_norm", "rotary", "sigmoid", "silu",
+    "softmax", "split", "sqrt", "stack", "sub", "sum", "tanh", "transpose", "var", "where",
 ]  # fmt: skip

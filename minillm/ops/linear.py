@@ -133,19 +133,19 @@ def check_matmul(a, b):
         raise ShapeError(f"matmul: the batch axes of {a.shape} and {b.shape}, {batch_a} and {batch_b}, don't broadcast")
 
 
-def check_linear(x, weight, bias, residual, activation):
+def check_linear(x, weight, bias=None, residual=None, activation=None, name="linear"):
     """ShapeError unless the shapes fit; ConfigError for an unknown activation."""
     if x.ndim == 0 or x.shape[-1] != weight.shape[1]:
         last = x.shape[-1] if x.ndim else "none"
         raise ShapeError(
-            f"linear: the input {x.shape} has last size {last}, but a weight {weight.shape} takes {weight.shape[1]}"
+            f"{name}: the input {x.shape} has last size {last}, but a weight {weight.shape} takes {weight.shape[1]}"
         )
     if bias is not None and bias.shape != weight.shape[:1]:
         raise ShapeError(
-            f"linear: the bias has shape {bias.shape}, but a weight {weight.shape} needs {weight.shape[:1]}"
+            f"{name}: the bias has shape {bias.shape}, but a weight {weight.shape} needs {weight.shape[:1]}"
         )
     result = (*x.shape[:-1], weight.shape[0])
     if residual is not None and residual.shape != result:
-        raise ShapeError(f"linear: the residual has shape {residual.shape}, but the result has {result}")
+        raise ShapeError(f"{name}: the residual has shape {residual.shape}, but the result has {result}")
     if activation is not None and activation not in ACTIVATIONS:
-        raise ConfigError(f"linear: activation={activation!r} must be None or one of {', '.join(ACTIVATIONS)}")
+        raise ConfigError(f"{name}: activation={activation!r} must be None or one of {', '.join(ACTIVATIONS)}")

@@ -43,7 +43,7 @@ def cross_entropy(xp, logits, targets, weight=None, *, ignore_index=-100, label_
     reduction: "mean", or "sum" (to divide by a count of one's own). With every target ignored the loss is 0.
     """
     targets = xp.asarray(targets)
-    _check_cross_entropy(xp, logits, targets, weight, ignore_index, label_smoothing, reduction)
+    check_cross_entropy(xp, logits.shape, targets, weight, ignore_index, label_smoothing, reduction)
     n_classes = logits.shape[-1]
     rows = logits.reshape(-1, n_classes)
     kept = targets.reshape(-1) != ignore_index
@@ -122,27 +122,28 @@ def mse_loss_backward(xp, dloss, saved):
     return dprediction, -dprediction
 
 
-def _check_cross_entropy(xp, logits, targets, weight, ignore_index, label_smoothing, reduction):
-    if targets.shape != logits.shape[:-1]:
+def check_cross_entropy(
+    xp, shape, targets, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean", name="cross_entropy"
+):
+    """The errors of `cross_entropy` for logits of this shape."""
+    if targets.shape != shape[:-1]:
         raise ShapeError(
-            f"cross_entropy: targets of shape {targets.shape} don't fit logits of shape {logits.shape}, which need "
-            f"{logits.shape[:-1]}: one class index for each row"
+            f"{name}: targets of shape {targets.shape} don't fit logits of shape {shape}, which need "
+            f"{shape[:-1]}: one class index for each row"
         )
     if targets.dtype.kind not in "iu":
-        raise TokenError(f"cross_entropy: targets must be whole numbers (class indices); these are {targets.dtype}")
-    n_classes = logits.shape[-1]
+        raise TokenError(f"{name}: targets must be whole numbers (class indices); these are {targets.dtype}")
+    n_classes = shape[-1]
     wrong = (targets != ignore_index) & ((targets < 0) | (targets >= n_classes))
     if wrong.any():
         where = tuple(int(i) for i in xp.argwhere(wrong)[0])
         raise TokenError(
-            f"cross_entropy: target {int(targets[where])} at position {where} is outside the {n_classes} classes "
+            f"{name}: target {int(targets[where])} at position {where} is outside the {n_classes} classes "
             f"(and isn't ignore_index, {ignore_index})"
         )
     if weight is not None and weight.shape != (n_classes,):
-        raise ShapeError(
-            f"cross_entropy: class weights have shape {weight.shape}, but logits {logits.shape} need {(n_classes,)}"
-        )
+        raise ShapeError(f"{name}: class weights have shape {weight.shape}, but logits {shape} need {(n_classes,)}")
     if not 0 <= label_smoothing <= 1:
-        raise ConfigError(f"cross_entropy: label_smoothing={label_smoothing} must be between 0 and 1")
+        raise ConfigError(f"{name}: label_smoothing={label_smoothing} must be between 0 and 1")
     if reduction not in ("mean", "sum"):
-        raise ConfigError(f"cross_entropy: reduction={reduction!r} must be 'mean' or 'sum'")
+        raise ConfigError(f"{name}: reduction={reduction!r} must be 'mean' or 'sum'")

@@ -43,7 +43,7 @@ def plan(
     tokens = batch_size * model_config.context_length
     gradient_seconds = measured.gradient_seconds * gradient_accumulation
     parameters = counts.parameters(model_config)
-    memory = _memory(model_config, parameters, measured, batch_size, gradient_accumulation)
+    memory = _memory(model_config, parameters, measured, batch_size)
     return Plan(
         parameters=parameters,
         memory={**memory, "program": program},
@@ -75,19 +75,15 @@ def plan_run(config: Config, *, validation_tokens: int | None = None, watts: flo
     )
 
 
-def _memory(
-    config: GPTConfig, parameters: dict[str, int], measured: trial.Trial, batch_size: int, parts: int
-) -> dict[str, int]:
+def _memory(config: GPTConfig, parameters: dict[str, int], measured: trial.Trial, batch_size: int) -> dict[str, int]:
     """Bytes by kind, each at its largest."""
     weights = sum(parameters.values()) * np.dtype(config.array_dtype).itemsize
-    logits = batch_size // parts * config.context_length * config.vocab_size * np.dtype(config.array_dtype).itemsize
-    held_over = logits if parts > 1 else 0  # a part's logits live until the next part's replace them
     return {
         "weights": weights,
         "gradients": weights,
         "optimizer moments": MOMENTS * weights,
         "saved activations": measured.saved_bytes,
-        "temporaries": measured.working_bytes + held_over,
+        "temporaries": measured.working_bytes,
         "data": 3 * batch_size * config.context_length * ID_BYTES,  # the window, its inputs, its targets
     }
 

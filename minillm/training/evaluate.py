@@ -5,12 +5,12 @@ from collections.abc import Callable
 import numpy as np
 
 from minillm.data.batches import IGNORED, windows
-from minillm.nn import Module
+from minillm.models import GPT
 from minillm.tape import no_grad
 
 
 def evaluate(
-    model: Module,
+    model: GPT,
     ids: np.ndarray,
     *,
     context_length: int,
@@ -30,7 +30,7 @@ def evaluate(
                 if interrupted():
                     return None
                 counted = int((targets != IGNORED).sum())
-                total += model(inputs, targets)[1].item() * counted
+                total += model.loss(inputs, targets).item() * counted
                 count += counted
     finally:
         model.train()

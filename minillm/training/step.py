@@ -7,7 +7,7 @@ import numpy as np
 
 from minillm import seeding
 from minillm.data.batches import IGNORED
-from minillm.nn import Module
+from minillm.models import GPT
 from minillm.optim import Optimizer, clip_grad_norm
 from minillm.tracing import trace_non_finite
 
@@ -21,7 +21,7 @@ class StepResult:
     skipped: str | None = None
 
 
-def accumulate_gradients(model: Module, inputs: np.ndarray, targets: np.ndarray, parts: int) -> float:
+def accumulate_gradients(model: GPT, inputs: np.ndarray, targets: np.ndarray, parts: int) -> float:
     """Add the gradient of the batch's mean loss to the parameters, and return that loss in nats per token.
 
     inputs, targets: (batch, time) integers. The batch is cut into `parts`, each run forward and backward before the
@@ -32,14 +32,14 @@ def accumulate_gradients(model: Module, inputs: np.ndarray, targets: np.ndarray,
     total = 0.0
     for part_inputs, part_targets in zip(np.array_split(inputs, parts), np.array_split(targets, parts), strict=True):
         share = int((part_targets != IGNORED).sum()) / max(counted, 1)
-        _, loss = model(part_inputs, part_targets)
+        loss = model.loss(part_inputs, part_targets)
         (loss if share == 1 else loss * share).backward()
         total += loss.item() * share
     return total
 
 
 def update(
-    model: Module, optimizer: Optimizer, inputs: np.ndarray, targets: np.ndarray, *, clip: float, parts: int
+    model: GPT, optimizer: Optimizer, inputs: np.ndarray, targets: np.ndarray, *, clip: float, parts: int
 ) -> StepResult:
     """Make one update with the learning rate `optimizer.lr`. With `clip` 0 the gradient keeps its length.
 
@@ -57,7 +57,7 @@ def update(
 
 
 def _explain(
-    model: Module, optimizer: Optimizer, inputs: np.ndarray, targets: np.ndarray, parts: int, random_before: dict
+    model: GPT, optimizer: Optimizer, inputs: np.ndarray, targets: np.ndarray, parts: int, random_before: dict
 ) -> str:
     """Run the same batch again, with the same dropout, to find the first op whose result isn't finite."""
     random_after = seeding.get_state()

@@ -123,6 +123,7 @@ TORCH = {
     "getitem": getitem,
     "layer_norm": lambda x, weight=None, bias=None, eps=1e-5: F.layer_norm(x, x.shape[-1:], weight, bias, eps),
     "linear": linear,
+    "linear_cross_entropy": lambda x, weight, targets: cross_entropy(x @ weight.mT, targets),
     "log": torch.log,
     "log_softmax": lambda x, axis=-1: F.log_softmax(x, axis),
     "masked_fill": lambda x, mask, value: x.masked_fill(mask, value),

@@ -38,7 +38,7 @@ static Product product(const Strided& a, const Strided& b, const Out<float>& c, 
 void bind_gemm(nb::module_& m) {
   m.def("gemm",
         [](Strided a, Strided b, Out<float> c, bool bfloat16, std::optional<In<float>> bias, int activation,
-           std::optional<Out<float>> before, std::optional<In<float>> residual) {
+           std::optional<Out<float>> before, std::optional<In<float>> residual, bool accumulate) {
           require(c.ndim() == 2, "gemm: matrices have two axes");
           require(0 <= activation && activation <= 2, "gemm: no such activation");
           Product p = product(a, b, c, bfloat16);
@@ -47,12 +47,14 @@ void bind_gemm(nb::module_& m) {
           require(!before || before->size() == c.size(), "gemm: before must have c's shape");
           p.before = before ? before->data() : nullptr;
           p.activation = static_cast<Activation>(activation);
+          p.accumulate = accumulate;
           Released lock;
           kernels().gemm(p);
         },
         nb::arg("a").noconvert(), nb::arg("b").noconvert(), nb::arg("c").noconvert(), nb::arg("bfloat16") = false,
         nb::arg("bias").noconvert() = nb::none(), nb::arg("activation") = 0,
-        nb::arg("before").noconvert() = nb::none(), nb::arg("residual").noconvert() = nb::none());
+        nb::arg("before").noconvert() = nb::none(), nb::arg("residual").noconvert() = nb::none(),
+        nb::arg("accumulate") = false);
   m.def("gemm_batch",
         [](Strided a, Strided b, Out<float> c, bool bfloat16) {
           require(c.ndim() == 3, "gemm_batch: the batch is the first of three axes");

@@ -69,7 +69,7 @@ inline void write(const Product& p, const Place& place, const Tile& tile) {
       if (n <= 0) break;
       const int64_t at = (place.i + i) * p.n + j;
       vec sum = tile[i][chunk];
-      if (!place.first) sum += load_up_to(p.c + at, n);
+      if (!place.first || p.accumulate) sum += load_up_to(p.c + at, n);
       if (place.last) sum = epilogue(p, sum, at, j, n);
       store_up_to(p.c + at, sum, n);
     }
