@@ -8,6 +8,7 @@ knows no op, no kernel and no tensor's methods: a node only calls `kernel.backwa
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -95,12 +96,13 @@ def walk_back(root: Any, gradient: Array, retain_graph: bool) -> None:
         borrowed = {id(a) for a in [*received, *arrays_in(node.saved)]}
         pulled_back = node.pull_back(gradients, retain_graph)
         borrowed |= {id(g.base) for g in pulled_back if g is not None}
+        times = Counter(map(id, pulled_back))  # one array may be the gradient of two inputs
         for edge, g in zip(node.edges, pulled_back, strict=True):
             if edge is None or g is None:
                 continue
             g = _checked(g, edge, node.op)
             # Fresh memory may be added to in place; a view, or an array someone else holds, may not.
-            fresh = g.base is None and id(g) not in borrowed
+            fresh = g.base is None and id(g) not in borrowed and times[id(g)] == 1
             borrowed.add(id(g))
             if edge in pending:
                 pending[edge].add(g, fresh)

@@ -11,12 +11,14 @@
 #include "kernels/activation.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/loss.hpp"
+#include "kernels/norm.hpp"
 #include "kernels/sum_rows.hpp"
 
 #define MINILLM_KERNELS(KERNEL) \
   MINILLM_ACTIVATION_KERNELS(KERNEL) \
   MINILLM_GEMM_KERNELS(KERNEL)       \
   MINILLM_LOSS_KERNELS(KERNEL)       \
+  MINILLM_NORM_KERNELS(KERNEL)       \
   MINILLM_SUM_ROWS_KERNELS(KERNEL)
 
 namespace minillm {

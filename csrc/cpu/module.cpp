@@ -16,5 +16,6 @@ NB_MODULE(_native, m) {
   bind_activation(m);
   bind_gemm(m);
   bind_loss(m);
+  bind_norm(m);
   bind_pool(m);
 }

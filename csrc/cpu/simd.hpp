@@ -84,6 +84,13 @@ inline void store_up_to(float* p, vec v, int64_t n) {
     store_first(p, v, n);
 }
 
+// The first n lanes of v, the others 0: for sums over the end of a row.
+inline vec only_first(vec v, int64_t n) {
+  ivec lane;
+  for (int32_t i = 0; i < LANES; ++i) lane[i] = i;
+  return lane < (int32_t)n ? v : vec{};
+}
+
 // NaN in a or b gives b's element, as the x86 instruction does: write max(x, largest) to keep a NaN out of `largest`.
 inline vec max(vec a, vec b) { return a > b ? a : b; }
 inline vec min(vec a, vec b) { return a < b ? a : b; }

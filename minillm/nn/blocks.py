@@ -31,7 +31,7 @@ class Residual(Module):
             return self.sublayer(self.norm(x), residual=x, **options)
         if self.order == "pre":
             return x + self.dropout(self.sublayer(self.norm(x), **options))
-        return self.norm(x + self.dropout(self.sublayer(x, **options)))
+        return self.norm(self.dropout(self.sublayer(x, **options)), residual=x)
 
 
 class EncoderLayer(Module):

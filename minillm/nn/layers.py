@@ -50,9 +50,9 @@ class LayerNorm(Module):
         self.bias = Parameter(np.zeros(d_model, dtype)) if bias else None
         self.eps = eps
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (..., d_model)."""
-        return ops.layer_norm(x, self.weight, self.bias, eps=self.eps)
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """x: (..., d_model); residual: the same shape, added to x first."""
+        return ops.layer_norm(x, self.weight, self.bias, residual, eps=self.eps)
 
 
 class RMSNorm(Module):
@@ -62,9 +62,9 @@ class RMSNorm(Module):
         self.weight = Parameter(np.ones(d_model, dtype))
         self.eps = eps
 
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (..., d_model)."""
-        return ops.rms_norm(x, self.weight, eps=self.eps)
+    def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
+        """x: (..., d_model); residual: the same shape, added to x first."""
+        return ops.rms_norm(x, self.weight, residual, eps=self.eps)
 
 
 class Dropout(Module):

@@ -95,6 +95,14 @@ def linear(x, weight, bias=None, residual=None, *, activation=None, precision=No
     return y if residual is None else y + residual
 
 
+def layer_norm(x, weight=None, bias=None, residual=None, *, eps=1e-5):
+    return F.layer_norm(x if residual is None else x + residual, x.shape[-1:], weight, bias, eps)
+
+
+def rms_norm(x, weight=None, residual=None, *, eps=1e-5):
+    return F.rms_norm(x if residual is None else x + residual, x.shape[-1:], weight, eps)
+
+
 def cross_entropy(logits, targets, weight=None, *, ignore_index=-100, **options):
     if (targets == ignore_index).all():  # torch's mean over no tokens is NaN; here it is 0, whatever the logits
         return 0 * logits.sum()
@@ -121,7 +129,7 @@ TORCH = {
     "gelu": F.gelu,
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "getitem": getitem,
-    "layer_norm": lambda x, weight=None, bias=None, eps=1e-5: F.layer_norm(x, x.shape[-1:], weight, bias, eps),
+    "layer_norm": layer_norm,
     "linear": linear,
     "linear_cross_entropy": lambda x, weight, targets: cross_entropy(x @ weight.mT, targets),
     "log": torch.log,
@@ -137,7 +145,7 @@ TORCH = {
     "pow": torch.pow,
     "relu": torch.relu,
     "reshape": lambda x, shape: x.reshape(shape),
-    "rms_norm": lambda x, weight=None, eps=1e-5: F.rms_norm(x, x.shape[-1:], weight, eps),
+    "rms_norm": rms_norm,
     "rotary": rotary,
     "sigmoid": torch.sigmoid,
     "silu": F.silu,

@@ -29,15 +29,9 @@ static double sum_exp(float* x, int64_t n, float m, bool keep) {
     const int64_t end = std::min(block + BLOCK, n);
     vec part{};
     for (int64_t j = block; j < end; j += LANES) {
-      vec e = exp(load_up_to(x + j, end - j) - m);
+      const vec e = exp(load_up_to(x + j, end - j) - m);
       if (keep) store_up_to(x + j, e, end - j);
-      if (end - j < LANES) {  // lanes past the end hold exp(0 - m), which doesn't count
-        float counted[LANES] = {};
-        store(counted, e);
-        for (int64_t lane = end - j; lane < LANES; ++lane) counted[lane] = 0;
-        e = load(counted);
-      }
-      part += e;
+      part += end - j >= LANES ? e : only_first(e, end - j);
     }
     total += sum(part);
   }
