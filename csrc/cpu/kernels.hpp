@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "kernels/activation.hpp"
+#include "kernels/attention.hpp"
 
 #define MINILLM_KERNELS(KERNEL) \
-  MINILLM_ACTIVATION_KERNELS(KERNEL)
+  MINILLM_ACTIVATION_KERNELS(KERNEL) \
+  MINILLM_ATTENTION_KERNELS(KERNEL)
 
 namespace minillm {
 

@@ -14,4 +14,5 @@ NB_MODULE(_native, m) {
   m.def("available_isas", &available_isas, "Instruction sets this processor can run, the widest first.");
   m.def("select_isa", &select_isa, nb::arg("name"), "Use these kernels; False if the processor can't run them.");
   bind_activation(m);
+  bind_attention(m);
 }

@@ -25,5 +25,6 @@ inline void require(bool rule, const char* message) {
 using Released = nb::gil_scoped_release;
 
 void bind_activation(nb::module_& m);
+void bind_attention(nb::module_& m);
 
 }  // namespace minillm
