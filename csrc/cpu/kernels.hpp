@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernels/activation.hpp"
+#include "kernels/attention.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/loss.hpp"
 #include "kernels/norm.hpp"
@@ -16,6 +17,7 @@
 
 #define MINILLM_KERNELS(KERNEL) \
   MINILLM_ACTIVATION_KERNELS(KERNEL) \
+  MINILLM_ATTENTION_KERNELS(KERNEL)  \
   MINILLM_GEMM_KERNELS(KERNEL)       \
   MINILLM_LOSS_KERNELS(KERNEL)       \
   MINILLM_NORM_KERNELS(KERNEL)       \

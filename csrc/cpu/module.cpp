@@ -14,6 +14,7 @@ NB_MODULE(_native, m) {
   m.def("available_isas", &available_isas, "Instruction sets this processor can run, the widest first.");
   m.def("select_isa", &select_isa, nb::arg("name"), "Use these kernels; False if the processor can't run them.");
   bind_activation(m);
+  bind_attention(m);
   bind_gemm(m);
   bind_loss(m);
   bind_norm(m);

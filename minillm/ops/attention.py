@@ -55,7 +55,7 @@ def attention(xp, q, k, v, mask=None, *, causal=False, scale=None, dropout=0.0, 
     keys up to its own place, the last query standing beside the last key. A hidden key's values, even NaN, change
     nothing; a query that may look nowhere gets zeros. scale: instead of 1/√d_k. dropout: of the weights, with `key`.
     """
-    _check_attention(q, k, v, mask, causal)
+    check_attention(q, k, v, mask, causal)
     groups = q.shape[1] // k.shape[1]
     k, v = (x.repeat(groups, axis=1) if groups > 1 else x for x in (k, v))
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
@@ -115,7 +115,7 @@ def _sum_groups(dx, groups):
     return dx.reshape(batch, heads // groups, groups, keys, d).sum(2)
 
 
-def _check_attention(q, k, v, mask, causal):
+def check_attention(q, k, v, mask, causal):
     if not q.ndim == k.ndim == v.ndim == 4:
         raise ShapeError(
             "attention: queries, keys and values must be (batch, heads, time, d_head); "

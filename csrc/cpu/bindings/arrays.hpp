@@ -45,6 +45,7 @@ void define(nb::module_& m, const char* name, F f, const Options&... options) {
 using Released = nb::gil_scoped_release;
 
 void bind_activation(nb::module_& m);
+void bind_attention(nb::module_& m);
 void bind_gemm(nb::module_& m);
 void bind_loss(nb::module_& m);
 void bind_norm(nb::module_& m);
