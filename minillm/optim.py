@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from minillm.errors import CheckpointError, ConfigError
+from minillm.kernels import native_for
 from minillm.nn.module import Parameter
 
 BLOCK = 1 << 16  # elements updated at a time, so that the several passes of a formula stay in the cache
@@ -42,11 +43,18 @@ class Optimizer:
     def step(self) -> None:
         """Move every parameter that has a gradient."""
         self.steps += 1
-        for i, p in enumerate(self.params):
-            if p.grad is not None:
-                arrays = [p.mutable(), p.grad, *(self.state[slot][i] for slot in self.slots)]
-                for block in _blocks(arrays):
-                    self._update(*block, decays=p.ndim >= 2)
+        moved = [(i, p) for i, p in enumerate(self.params) if p.grad is not None]
+        tensors = [[p.mutable(), p.grad, *(self.state[slot][i] for slot in self.slots)] for i, p in moved]
+        decays = [p.ndim >= 2 for _, p in moved]
+        if self._update_at_once(tensors, decays):
+            return
+        for arrays, decay in zip(tensors, decays, strict=True):
+            for block in _blocks(arrays):
+                self._update(*block, decays=decay)
+
+    def _update_at_once(self, tensors: list[list[Any]], decays: list[bool]) -> bool:
+        """Update all parameters by one kernel. False, with nothing done, where there is none for them."""
+        return False
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The step count and the state arrays, by names such as "m.0"."""
@@ -89,6 +97,7 @@ class Adam(Optimizer):
     """
 
     slots = ("m", "v")
+    weight_decay = 0.0
 
     def __init__(
         self,
@@ -117,6 +126,18 @@ class Adam(Optimizer):
         np.divide(m, change, out=change)
         change *= self.lr / (1 - beta1**self.steps)
         theta -= change
+
+    def _update_at_once(self, tensors: list[list[Any]], decays: list[bool]) -> bool:
+        own_formula = type(self)._update not in (Adam._update, AdamW._update)  # a subclass with another
+        native = None if own_formula else native_for(array for arrays in tensors for array in arrays)
+        if native is None or not tensors:
+            return False
+        beta1, beta2 = self.betas
+        step, root = self.lr / (1 - beta1**self.steps), 1 / math.sqrt(1 - beta2**self.steps)
+        kept = 1 - self.lr * self.weight_decay
+        lists = [list(arrays) for arrays in zip(*tensors, strict=True)]
+        native.adam_step(*lists, decays, 1 - beta1, 1 - beta2, self.eps, step, root, kept)
+        return True
 
 
 class AdamW(Adam):
@@ -148,10 +169,15 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     (Pascanu et al. 2013, algorithm 1.) A norm that isn't finite is returned and nothing is scaled.
     """
     gradients = [p.grad for p in params if p.grad is not None]
-    norm = math.sqrt(sum(float(np.vdot(g, g)) for g in gradients))
+    native = native_for(gradients)
+    squares = native.sum_of_squares(gradients) if native else sum(float(np.vdot(g, g)) for g in gradients)
+    norm = math.sqrt(squares)
     if max_norm < norm < math.inf:
-        for g in gradients:
-            g *= max_norm / norm
+        if native:
+            native.scale_arrays(gradients, max_norm / norm)
+        else:
+            for g in gradients:
+                g *= max_norm / norm
     return norm
 
 

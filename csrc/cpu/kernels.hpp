@@ -13,6 +13,7 @@
 #include "kernels/gemm.hpp"
 #include "kernels/loss.hpp"
 #include "kernels/norm.hpp"
+#include "kernels/optim.hpp"
 #include "kernels/sum_rows.hpp"
 
 #define MINILLM_KERNELS(KERNEL) \
@@ -21,6 +22,7 @@
   MINILLM_GEMM_KERNELS(KERNEL)       \
   MINILLM_LOSS_KERNELS(KERNEL)       \
   MINILLM_NORM_KERNELS(KERNEL)       \
+  MINILLM_OPTIM_KERNELS(KERNEL)      \
   MINILLM_SUM_ROWS_KERNELS(KERNEL)
 
 namespace minillm {

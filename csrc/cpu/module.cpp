@@ -18,5 +18,6 @@ NB_MODULE(_native, m) {
   bind_gemm(m);
   bind_loss(m);
   bind_norm(m);
+  bind_optim(m);
   bind_pool(m);
 }
