@@ -6,8 +6,6 @@
 
 namespace minillm::ISA {
 
-constexpr int64_t TASKS = 4;  // for each thread, so that an uneven share of causal work evens out
-
 namespace {
 
 // A thread's scratch memory: one head's keys and values, and one panel of queries.
@@ -97,26 +95,22 @@ static void forward_panel(const Attention& a, const Forward& t, bool finite, Pla
   }
 }
 
-int64_t attention_forward_scratch(const Attention& a) { return Forward(a, nullptr).size; }
+int64_t attention_forward_scratch(const Attention& a, int most) { return most * Forward(a, nullptr).size; }
 
 void attention_forward(const Attention& a, Heads q, Heads k, Heads v, HeadsOut o, float* statistics, float* scratch,
                        int most) {
-  // A task is a share of the queries of all the heads that use one head of keys: all, if that gives tasks enough.
-  const int64_t groups = a.heads / a.kv_heads, pairs = a.batch * a.kv_heads, panels = (a.queries + PANEL - 1) / PANEL;
-  if (pairs * panels == 0) return;
-  const int64_t parts = std::min(panels, (TASKS * most + pairs - 1) / pairs);
-  const int64_t floats = attention_forward_scratch(a);
+  const int64_t groups = a.heads / a.kv_heads, pairs = a.batch * a.kv_heads, parts = parts_of(a, 1, most);
+  const int64_t floats = Forward(a, nullptr).size;
   share_out(pairs * parts, most, [&](int64_t task, int thread) {
-    const int64_t pair = task % pairs, part = parts - 1 - task / pairs;  // the last queries see most: they go first
-    const int64_t b = pair / a.kv_heads, kv_head = pair % a.kv_heads;
-    const int64_t begin = panels * part / parts * PANEL, end = std::min(a.queries, panels * (part + 1) / parts * PANEL);
+    const int64_t b = task % pairs / a.kv_heads, kv_head = task % pairs % a.kv_heads;
+    const Part part = part_of(a, parts - 1 - task / pairs, parts);  // the last queries see most: they go first
     const Forward t(a, scratch + thread * floats);
-    const int64_t seen = keys_seen(a, end);
-    pack_rows(head_of(k, b, kv_head), k.row, seen, a.d_k, 1, round_up(seen, ROWS), t.k);
-    const bool finite = pack_rows(head_of(v, b, kv_head), v.row, seen, a.d_v, 1, round_up(seen, ROWS), t.v);
+    const int64_t seen = keys_seen(a, part.end), rows = round_up(seen, ROWS);
+    pack_rows(head_of(k, b, kv_head), k.row, seen, a.d_k, 1, rows, t.k);
+    const bool finite = pack_rows(head_of(v, b, kv_head), v.row, seen, a.d_v, 1, rows, t.v);
     for (int64_t h = kv_head * groups; h < (kv_head + 1) * groups; ++h)
-      for (int64_t query = begin; query < end; query += PANEL) {
-        const Place at{b, h, query, std::min(PANEL, end - query), 0, 0};
+      for (int64_t query = part.begin; query < part.end; query += PANEL) {
+        const Place at{b, h, query, std::min(PANEL, part.end - query), 0, 0};
         forward_panel(a, t, finite, at, head_of(q, b, h), q.row, head_of(o, b, h), o.row, statistics);
       }
   });

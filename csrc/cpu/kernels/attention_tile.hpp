@@ -26,6 +26,23 @@ static void share_out(int64_t n, int most, Task&& task) {
   });
 }
 
+// In how many parts to cut the queries of each pair (sequence, head of keys): one, if there are pairs enough to keep
+// `most` threads equally busy. A part is at least `least` panels, for it packs the keys and values for itself.
+inline int64_t parts_of(const Attention& a, int64_t least, int most) {
+  const int64_t pairs = a.batch * a.kv_heads, wanted = 4 * most;
+  if (most == 1 || pairs >= wanted || pairs == 0) return 1;
+  return std::max<int64_t>(1, std::min(a.queries / (least * PANEL), (wanted + pairs - 1) / pairs));
+}
+
+// The queries of one part: whole panels, but for the last.
+struct Part {
+  int64_t begin, end;
+};
+inline Part part_of(const Attention& a, int64_t part, int64_t parts) {
+  const int64_t panels = (a.queries + PANEL - 1) / PANEL;
+  return {panels * part / parts * PANEL, std::min(a.queries, panels * (part + 1) / parts * PANEL)};
+}
+
 // How many keys, from the first, the queries before `end` see together.
 inline int64_t keys_seen(const Attention& a, int64_t end) {
   return a.causal ? std::min(a.keys, end + a.keys - a.queries) : a.keys;
