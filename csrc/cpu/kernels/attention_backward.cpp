@@ -107,7 +107,7 @@ static void backward_panel(const Attention& a, const Backward& t, bool finite, P
     multiply<false, false>(rows, PANEL, a.d_v, v, t.dv_width, t.d_o_columns, PANEL, t.ds, PANEL);
     probabilities(t, rows);
     if (a.keep.data) {
-      keep_factors(a, at, t.factors);
+      boolean_tile(a.keep, at, a.keep_scale, t.factors);
       scale_by(t.factors, at.keys, t.ds);
     }
     if (seen <= KEYS) sums_by_tile(t, rows);

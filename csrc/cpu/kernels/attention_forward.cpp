@@ -80,7 +80,7 @@ static void forward_panel(const Attention& a, const Forward& t, bool finite, Pla
     hide(a, at, at.keys, t.scores);
     exponentials(at.keys, t.dv_width, t.scores, running, t.o_columns);
     if (a.keep.data) {
-      keep_factors(a, at, t.factors);
+      boolean_tile(a.keep, at, a.keep_scale, t.factors);
       scale_by(t.factors, at.keys, t.scores);
     }
     add_weighted(t.v + at.key * t.dv_width, at.keys, t.dv_width, t.scores, finite, t.clean, t.o_columns);
