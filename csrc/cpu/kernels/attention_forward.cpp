@@ -2,6 +2,7 @@
 //
 // For each tile of keys (Dao et al. 2022, algorithm 1): scores S^T = K Q^T; m, the running maximum of each query's
 // scores times log2 e; E = 2^(S log2 e - m); their running sum l and O^T += V^T E, both first times 2^(old m - new m).
+#include "kernels/attention_rows.hpp"
 #include "kernels/attention_tile.hpp"
 
 namespace minillm::ISA {
@@ -95,10 +96,25 @@ static void forward_panel(const Attention& a, const Forward& t, bool finite, Pla
   }
 }
 
-int64_t attention_forward_scratch(const Attention& a, int most) { return most * Forward(a, nullptr).size; }
+// All queries, row by row.
+static void forward_rows(const Attention& a, const Heads& q, const Heads& k, const Heads& v, const HeadsOut& o,
+                         float* statistics, float* scratch, int most) {
+  const int64_t groups = a.heads / a.kv_heads, n = a.batch * a.heads * a.queries;
+  share_out(n, most, [&](int64_t row, int thread) {
+    const int64_t b = row / a.queries / a.heads, h = row / a.queries % a.heads, i = row % a.queries;
+    forward_row(a, b, h, i, head_of(q, b, h) + i * q.row, head_of(k, b, h / groups), k.row, head_of(v, b, h / groups),
+                v.row, head_of(o, b, h) + i * o.row, statistics + row, statistics + n + row,
+                scratch + thread * row_scratch(a));
+  });
+}
+
+int64_t attention_forward_scratch(const Attention& a, int most) {
+  return most * (a.queries <= FEW ? row_scratch(a) : Forward(a, nullptr).size);
+}
 
 void attention_forward(const Attention& a, Heads q, Heads k, Heads v, HeadsOut o, float* statistics, float* scratch,
                        int most) {
+  if (a.queries <= FEW) return forward_rows(a, q, k, v, o, statistics, scratch, most);
   const int64_t groups = a.heads / a.kv_heads, pairs = a.batch * a.kv_heads, parts = parts_of(a, 1, most);
   const int64_t floats = Forward(a, nullptr).size;
   share_out(pairs * parts, most, [&](int64_t task, int thread) {
