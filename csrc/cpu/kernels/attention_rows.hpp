@@ -18,11 +18,23 @@ inline float dot(const float* q, const float* key, int64_t n) {
   return sum(total);
 }
 
-// o += weight * value; weights of 0 were left out, so that a hidden key's NaN can't reach the result.
-inline void add_row(float weight, const float* value, int64_t n, float* o) {
-  int64_t j = 0;
-  for (; j + LANES <= n; j += LANES) store(o + j, load(o + j) + weight * load(value + j));
-  if (j < n) store(o + j, load(o + j) + weight * load_first(value + j, n - j));
+// o (LANES * V, or n if fewer) = sum_j weights[j] v[j], over the keys whose weight isn't 0: a hidden key's NaN can't
+// reach the result.
+template <int V>
+inline void weighted_sum(int64_t keys, const float* weights, const float* v, int64_t v_row, int64_t n, float factor,
+                         float* o) {
+  vec total[V] = {};
+  for (int64_t j = 0; j < keys; ++j) {
+    if (weights[j] == 0) continue;
+#pragma GCC unroll 4
+    for (int c = 0; c < V; ++c)
+      total[c] += weights[j] * (V > 1 || n >= LANES ? load(v + j * v_row + c * LANES) : load_first(v + j * v_row, n));
+  }
+  for (int c = 0; c < V; ++c)
+    if (V > 1 || n >= LANES)
+      store(o + c * LANES, total[c] * factor);
+    else
+      store_first(o, total[c] * factor, n);
 }
 
 inline bool at(const Booleans& x, int64_t b, int64_t h, int64_t query, int64_t key) {
@@ -45,14 +57,14 @@ static float exponentials_of_row(int64_t n, float* scores, float* top) {
 }
 
 inline int64_t row_scratch(const Attention& a) {
-  return round_up(a.d_k, LANES) + round_up(a.d_v, LANES) + round_up(a.keys, LANES);
+  return round_up(a.d_k, LANES) + round_up(a.keys, LANES);
 }
 
 // Query i of head h of sequence b; statistics[0] and [1] of its row go to `top` and `inverse`.
 static void forward_row(const Attention& a, int64_t b, int64_t h, int64_t i, const float* query, const float* k,
                         int64_t k_row, const float* v, int64_t v_row, float* o, float* top, float* inverse,
                         float* scratch) {
-  float *q = scratch, *sums = q + round_up(a.d_k, LANES), *scores = sums + round_up(a.d_v, LANES);
+  float *q = scratch, *scores = q + round_up(a.d_k, LANES);
   copy_padded(query, a.d_k, a.scale, q);
   const int64_t seen = keys_seen(a, i + 1), padded = round_up(seen, LANES);
   for (int64_t j = 0; j < padded; ++j)
@@ -60,10 +72,12 @@ static void forward_row(const Attention& a, int64_t b, int64_t h, int64_t i, con
   const float total = exponentials_of_row(padded, scores, top);
   *inverse = total == 0 ? 0 : 1 / total;
   if (total == 0) *top = 0;
-  std::memset(sums, 0, round_up(a.d_v, LANES) * sizeof(float));
-  for (int64_t j = 0; j < seen; ++j)
-    if (scores[j] != 0 && at(a.keep, b, h, i, j)) add_row(scores[j], v + j * v_row, a.d_v, sums);
-  copy_out(sums, a.d_v, *inverse * (a.keep.data ? a.keep_scale : 1), o);
+  for (int64_t j = 0; a.keep.data && j < seen; ++j)
+    if (!at(a.keep, b, h, i, j)) scores[j] = 0;
+  const float factor = *inverse * (a.keep.data ? a.keep_scale : 1);
+  int64_t j = 0;
+  for (; j + 4 * LANES <= a.d_v; j += 4 * LANES) weighted_sum<4>(seen, scores, v + j, v_row, a.d_v - j, factor, o + j);
+  for (; j < a.d_v; j += LANES) weighted_sum<1>(seen, scores, v + j, v_row, a.d_v - j, factor, o + j);
 }
 
 }  // namespace minillm::ISA
