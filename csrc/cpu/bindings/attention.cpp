@@ -77,7 +77,7 @@ void bind_attention(nb::module_& m) {
     require(fits(o, a.batch, a.heads, a.queries, a.d_v) && has_rows(statistics, a), "attention: wrong output shapes");
     Released lock;
     const int most = threads();
-    const Scratch scratch(most * kernels().attention_forward_scratch(a));
+    const Scratch scratch(kernels().attention_forward_scratch(a, most));
     kernels().attention_forward(a, view<Heads>(q), view<Heads>(k), view<Heads>(v), view<HeadsOut>(o),
                                 statistics.data(), scratch.data, most);
   });
@@ -91,7 +91,7 @@ void bind_attention(nb::module_& m) {
             "attention: wrong shapes of the output or of gradients");
     Released lock;
     const int most = threads();
-    const Scratch scratch(most * kernels().attention_backward_scratch(a));
+    const Scratch scratch(kernels().attention_backward_scratch(a, most));
     kernels().attention_backward(a, view<Heads>(q), view<Heads>(k), view<Heads>(v), view<Heads>(o),
                                  statistics.data(), view<Heads>(d_o), view<HeadsOut>(dq), view<HeadsOut>(dk),
                                  view<HeadsOut>(dv), scratch.data, most);

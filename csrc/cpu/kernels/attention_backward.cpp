@@ -8,7 +8,7 @@ namespace minillm::ISA {
 
 namespace {
 
-// A thread's scratch memory: one head's keys and values with their gradients, and one panel of queries.
+// A thread's scratch memory, one head's keys and values and one panel of queries, and a part's gradients dK and dV.
 struct Backward {
   int64_t dk_width, dv_width;
   float *k, *v, *dk, *dv;          // (keys, dk_width), (keys, dv_width), and their gradients
@@ -17,20 +17,22 @@ struct Backward {
   float *dq, *dq_columns, *clean;  // like q; (KEYS, dk_width)
   float *p, *ds, *factors;         // (KEYS, PANEL)
   float *m, *inverse, *d;                  // (PANEL)
-  int64_t size = 0;                // floats
+  int64_t size = 0, gradient_size; // floats
 
-  Backward(const Attention& a, float* memory) {
+  Backward(const Attention& a, float* memory, float* gradients) {
     dk_width = round_up(a.d_k, LANES), dv_width = round_up(a.d_v, LANES);
     const int64_t keys = round_up(a.keys, KEYS);
     const auto take = [&](int64_t n) {
       size += n;
       return memory ? memory + size - n : nullptr;
     };
-    k = take(keys * dk_width), v = take(keys * dv_width), dk = take(keys * dk_width), dv = take(keys * dv_width);
+    dk = gradients, dv = gradients ? gradients + keys * dk_width : nullptr;
+    k = take(keys * dk_width), v = take(keys * dv_width);
     q = take(PANEL * dk_width), q_columns = take(PANEL * dk_width);
     d_o = take(PANEL * dv_width), d_o_columns = take(PANEL * dv_width);
     dq = take(PANEL * dk_width), dq_columns = take(PANEL * dk_width), clean = take(KEYS * dk_width);
     p = take(KEYS * PANEL), ds = take(KEYS * PANEL), factors = take(KEYS * PANEL);
+    gradient_size = keys * (dk_width + dv_width);
     m = take(PANEL), inverse = take(PANEL), d = take(PANEL);
   }
 };
@@ -105,7 +107,7 @@ static void backward_panel(const Attention& a, const Backward& t, bool finite, P
     multiply<false, false>(rows, PANEL, a.d_v, v, t.dv_width, t.d_o_columns, PANEL, t.ds, PANEL);
     probabilities(t, rows);
     if (a.keep.data) {
-      keep_factors(a, at, t.factors);
+      boolean_tile(a.keep, at, a.keep_scale, t.factors);
       scale_by(t.factors, at.keys, t.ds);
     }
     if (seen <= KEYS) sums_by_tile(t, rows);
@@ -120,31 +122,63 @@ static void backward_panel(const Attention& a, const Backward& t, bool finite, P
   transpose(t.dk_width, PANEL, t.dq_columns, PANEL, t.dq, t.dk_width);
 }
 
-int64_t attention_backward_scratch(const Attention& a) { return Backward(a, nullptr).size; }
+// dQ of a part's queries, for all heads of queries that share one head of keys, and what they add to dK and dV.
+static void backward_part(const Attention& a, const Backward& t, int64_t b, int64_t kv_head, const Part& part,
+                          const Heads& q, const Heads& k, const Heads& v, const Heads& o, const float* statistics,
+                          const Heads& d_o, const HeadsOut& dq) {
+  const int64_t groups = a.heads / a.kv_heads, seen = keys_seen(a, part.end), rows = round_up(seen, ROWS);
+  const bool finite = pack_rows(head_of(k, b, kv_head), k.row, seen, a.d_k, 1, rows, t.k);
+  pack_rows(head_of(v, b, kv_head), v.row, seen, a.d_v, 1, rows, t.v);
+  std::memset(t.dk, 0, t.gradient_size * sizeof(float));
+  for (int64_t h = kv_head * groups; h < (kv_head + 1) * groups; ++h)
+    for (int64_t query = part.begin; query < part.end; query += PANEL) {
+      const Place at{b, h, query, std::min(PANEL, part.end - query), 0, 0};
+      load_panel(a, t, at, q, d_o, statistics);
+      if (keys_seen(a, query + at.queries) > KEYS) sums_by_output(a, t, at, o);
+      backward_panel(a, t, finite, at);
+      for (int64_t i = 0; i < at.queries; ++i)
+        copy_out(t.dq + i * t.dk_width, a.d_k, a.scale, head_of(dq, b, h) + (query + i) * dq.row);
+    }
+}
+
+// dK and dV of one head: the sums over its parts, in their order, added up in the first one's memory.
+static void add_parts(const Attention& a, int64_t parts, const Backward& first, int64_t b, int64_t kv_head,
+                      const HeadsOut& dk, const HeadsOut& dv) {
+  for (int64_t i = first.gradient_size; i < parts * first.gradient_size; i += LANES) {
+    float* sum = first.dk + i % first.gradient_size;
+    store(sum, load(sum) + load(first.dk + i));
+  }
+  for (int64_t i = 0; i < a.keys; ++i) {
+    copy_out(first.dk + i * first.dk_width, a.d_k, 1, head_of(dk, b, kv_head) + i * dk.row);
+    copy_out(first.dv + i * first.dv_width, a.d_v, 1, head_of(dv, b, kv_head) + i * dv.row);
+  }
+}
+
+constexpr int64_t LEAST = 8;  // panels in a part, to be worth its own dK and dV
+
+int64_t attention_backward_scratch(const Attention& a, int most) {
+  const int64_t parts = parts_of(a, LEAST, most);
+  const Backward t(a, nullptr, nullptr);
+  return most * t.size + (parts == 1 ? most : a.batch * a.kv_heads * parts) * t.gradient_size;
+}
 
 void attention_backward(const Attention& a, Heads q, Heads k, Heads v, Heads o, const float* statistics, Heads d_o,
                         HeadsOut dq, HeadsOut dk, HeadsOut dv, float* scratch, int most) {
-  const int64_t groups = a.heads / a.kv_heads, floats = attention_backward_scratch(a);
-  share_out(a.batch * a.kv_heads, most, [&](int64_t pair, int thread) {
-    const int64_t b = pair / a.kv_heads, kv_head = pair % a.kv_heads, rows = round_up(a.keys, ROWS);
-    const Backward t(a, scratch + thread * floats);
-    const bool finite = pack_rows(head_of(k, b, kv_head), k.row, a.keys, a.d_k, 1, rows, t.k);
-    pack_rows(head_of(v, b, kv_head), v.row, a.keys, a.d_v, 1, rows, t.v);
-    std::memset(t.dk, 0, rows * t.dk_width * sizeof(float));
-    std::memset(t.dv, 0, rows * t.dv_width * sizeof(float));
-    for (int64_t h = kv_head * groups; h < (kv_head + 1) * groups; ++h)
-      for (int64_t query = 0; query < a.queries; query += PANEL) {
-        const Place at{b, h, query, std::min(PANEL, a.queries - query), 0, 0};
-        load_panel(a, t, at, q, d_o, statistics);
-        sums_by_output(a, t, at, o);
-        backward_panel(a, t, finite, at);
-        for (int64_t i = 0; i < at.queries; ++i)
-          copy_out(t.dq + i * t.dk_width, a.d_k, a.scale, head_of(dq, b, h) + (query + i) * dq.row);
-      }
-    for (int64_t i = 0; i < a.keys; ++i) {
-      copy_out(t.dk + i * t.dk_width, a.d_k, 1, head_of(dk, b, kv_head) + i * dk.row);
-      copy_out(t.dv + i * t.dv_width, a.d_v, 1, head_of(dv, b, kv_head) + i * dv.row);
-    }
+  const int64_t pairs = a.batch * a.kv_heads, parts = parts_of(a, LEAST, most);
+  const Backward sizes(a, nullptr, nullptr);
+  const auto memory = [&](int thread, int64_t slot) {
+    return Backward(a, scratch + thread * sizes.size, scratch + most * sizes.size + slot * sizes.gradient_size);
+  };
+  share_out(pairs * parts, most, [&](int64_t task, int thread) {
+    const int64_t pair = task % pairs, b = pair / a.kv_heads, kv_head = pair % a.kv_heads;
+    const int64_t part = parts - 1 - task / pairs;  // the last queries see most: they go first
+    const Backward t = memory(thread, parts == 1 ? thread : pair * parts + part);
+    backward_part(a, t, b, kv_head, part_of(a, part, parts), q, k, v, o, statistics, d_o, dq);
+    if (parts == 1) add_parts(a, 1, t, b, kv_head, dk, dv);
+  });
+  if (parts == 1) return;
+  share_out(pairs, most, [&](int64_t pair, int thread) {
+    add_parts(a, parts, memory(thread, pair * parts), pair / a.kv_heads, pair % a.kv_heads, dk, dv);
   });
 }
 

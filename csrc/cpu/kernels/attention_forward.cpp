@@ -2,11 +2,10 @@
 //
 // For each tile of keys (Dao et al. 2022, algorithm 1): scores S^T = K Q^T; m, the running maximum of each query's
 // scores times log2 e; E = 2^(S log2 e - m); their running sum l and O^T += V^T E, both first times 2^(old m - new m).
+#include "kernels/attention_rows.hpp"
 #include "kernels/attention_tile.hpp"
 
 namespace minillm::ISA {
-
-constexpr int64_t TASKS = 4;  // for each thread, so that an uneven share of causal work evens out
 
 namespace {
 
@@ -82,7 +81,7 @@ static void forward_panel(const Attention& a, const Forward& t, bool finite, Pla
     hide(a, at, at.keys, t.scores);
     exponentials(at.keys, t.dv_width, t.scores, running, t.o_columns);
     if (a.keep.data) {
-      keep_factors(a, at, t.factors);
+      boolean_tile(a.keep, at, a.keep_scale, t.factors);
       scale_by(t.factors, at.keys, t.scores);
     }
     add_weighted(t.v + at.key * t.dv_width, at.keys, t.dv_width, t.scores, finite, t.clean, t.o_columns);
@@ -97,26 +96,37 @@ static void forward_panel(const Attention& a, const Forward& t, bool finite, Pla
   }
 }
 
-int64_t attention_forward_scratch(const Attention& a) { return Forward(a, nullptr).size; }
+// All queries, row by row.
+static void forward_rows(const Attention& a, const Heads& q, const Heads& k, const Heads& v, const HeadsOut& o,
+                         float* statistics, float* scratch, int most) {
+  const int64_t groups = a.heads / a.kv_heads, n = a.batch * a.heads * a.queries;
+  share_out(n, most, [&](int64_t row, int thread) {
+    const int64_t b = row / a.queries / a.heads, h = row / a.queries % a.heads, i = row % a.queries;
+    forward_row(a, b, h, i, head_of(q, b, h) + i * q.row, head_of(k, b, h / groups), k.row, head_of(v, b, h / groups),
+                v.row, head_of(o, b, h) + i * o.row, statistics + row, statistics + n + row,
+                scratch + thread * row_scratch(a));
+  });
+}
+
+int64_t attention_forward_scratch(const Attention& a, int most) {
+  return most * (a.queries <= FEW ? row_scratch(a) : Forward(a, nullptr).size);
+}
 
 void attention_forward(const Attention& a, Heads q, Heads k, Heads v, HeadsOut o, float* statistics, float* scratch,
                        int most) {
-  // A task is a share of the queries of all the heads that use one head of keys: all, if that gives tasks enough.
-  const int64_t groups = a.heads / a.kv_heads, pairs = a.batch * a.kv_heads, panels = (a.queries + PANEL - 1) / PANEL;
-  if (pairs * panels == 0) return;
-  const int64_t parts = std::min(panels, (TASKS * most + pairs - 1) / pairs);
-  const int64_t floats = attention_forward_scratch(a);
+  if (a.queries <= FEW) return forward_rows(a, q, k, v, o, statistics, scratch, most);
+  const int64_t groups = a.heads / a.kv_heads, pairs = a.batch * a.kv_heads, parts = parts_of(a, 1, most);
+  const int64_t floats = Forward(a, nullptr).size;
   share_out(pairs * parts, most, [&](int64_t task, int thread) {
-    const int64_t pair = task % pairs, part = parts - 1 - task / pairs;  // the last queries see most: they go first
-    const int64_t b = pair / a.kv_heads, kv_head = pair % a.kv_heads;
-    const int64_t begin = panels * part / parts * PANEL, end = std::min(a.queries, panels * (part + 1) / parts * PANEL);
+    const int64_t b = task % pairs / a.kv_heads, kv_head = task % pairs % a.kv_heads;
+    const Part part = part_of(a, parts - 1 - task / pairs, parts);  // the last queries see most: they go first
     const Forward t(a, scratch + thread * floats);
-    const int64_t seen = keys_seen(a, end);
-    pack_rows(head_of(k, b, kv_head), k.row, seen, a.d_k, 1, round_up(seen, ROWS), t.k);
-    const bool finite = pack_rows(head_of(v, b, kv_head), v.row, seen, a.d_v, 1, round_up(seen, ROWS), t.v);
+    const int64_t seen = keys_seen(a, part.end), rows = round_up(seen, ROWS);
+    pack_rows(head_of(k, b, kv_head), k.row, seen, a.d_k, 1, rows, t.k);
+    const bool finite = pack_rows(head_of(v, b, kv_head), v.row, seen, a.d_v, 1, rows, t.v);
     for (int64_t h = kv_head * groups; h < (kv_head + 1) * groups; ++h)
-      for (int64_t query = begin; query < end; query += PANEL) {
-        const Place at{b, h, query, std::min(PANEL, end - query), 0, 0};
+      for (int64_t query = part.begin; query < part.end; query += PANEL) {
+        const Place at{b, h, query, std::min(PANEL, part.end - query), 0, 0};
         forward_panel(a, t, finite, at, head_of(q, b, h), q.row, head_of(o, b, h), o.row, statistics);
       }
   });

@@ -26,6 +26,23 @@ static void share_out(int64_t n, int most, Task&& task) {
   });
 }
 
+// In how many parts to cut the queries of each pair (sequence, head of keys): one, if there are pairs enough to keep
+// `most` threads equally busy. A part is at least `least` panels, for it packs the keys and values for itself.
+inline int64_t parts_of(const Attention& a, int64_t least, int most) {
+  const int64_t pairs = a.batch * a.kv_heads, wanted = 4 * most;
+  if (most == 1 || pairs >= wanted || pairs == 0) return 1;
+  return std::max<int64_t>(1, std::min(a.queries / (least * PANEL), (wanted + pairs - 1) / pairs));
+}
+
+// The queries of one part: whole panels, but for the last.
+struct Part {
+  int64_t begin, end;
+};
+inline Part part_of(const Attention& a, int64_t part, int64_t parts) {
+  const int64_t panels = (a.queries + PANEL - 1) / PANEL;
+  return {panels * part / parts * PANEL, std::min(a.queries, panels * (part + 1) / parts * PANEL)};
+}
+
 // How many keys, from the first, the queries before `end` see together.
 inline int64_t keys_seen(const Attention& a, int64_t end) {
   return a.causal ? std::min(a.keys, end + a.keys - a.queries) : a.keys;
@@ -55,6 +72,18 @@ struct Place {
   int64_t b, h, query, queries, key, keys;
 };
 
+// to (KEYS, PANEL) = `yes` where x is true, else 0; row by row as x lies in memory, then transposed.
+static void boolean_tile(const Booleans& x, const Place& at, float yes, float* to) {
+  alignas(64) float rows[PANEL * KEYS] = {};
+  const bool* from = x.data + at.b * x.batch + at.h * x.head + at.query * x.query + at.key * x.key;
+  for (int64_t q = 0; q < at.queries; ++q, from += x.query)
+    if (x.key == 1)
+      for (int64_t i = 0; i < at.keys; ++i) rows[q * KEYS + i] = yes * from[i];
+    else
+      for (int64_t i = 0; i < at.keys; ++i) rows[q * KEYS + i] = yes * from[i * x.key];
+  transpose(PANEL, KEYS, rows, KEYS, to, PANEL);
+}
+
 // Scores (rows, PANEL) of keys that a query may not see become -infinity, and so does what only pads the tile.
 static void hide(const Attention& a, const Place& at, int64_t rows, float* scores) {
   const float hidden = -__builtin_inff();
@@ -67,19 +96,10 @@ static void hide(const Attention& a, const Place& at, int64_t rows, float* score
     for (int64_t i = 0; i < at.keys; ++i)
       for (int64_t q = 0; q < std::min(at.key + i - offset - at.query, PANEL); ++q) scores[i * PANEL + q] = hidden;
   if (!a.mask.data) return;
-  const bool* mask = a.mask.data + at.b * a.mask.batch + at.h * a.mask.head;
-  for (int64_t i = 0; i < at.keys; ++i)
-    for (int64_t q = 0; q < at.queries; ++q)
-      if (!mask[(at.query + q) * a.mask.query + (at.key + i) * a.mask.key]) scores[i * PANEL + q] = hidden;
-}
-
-// Dropout's factors of a tile, (keys, PANEL): 0 or keep_scale.
-static void keep_factors(const Attention& a, const Place& at, float* factors) {
-  const bool* keep = a.keep.data + at.b * a.keep.batch + at.h * a.keep.head;
-  std::memset(factors, 0, at.keys * PANEL * sizeof(float));
-  for (int64_t i = 0; i < at.keys; ++i)
-    for (int64_t q = 0; q < at.queries; ++q)
-      if (keep[(at.query + q) * a.keep.query + (at.key + i) * a.keep.key]) factors[i * PANEL + q] = a.keep_scale;
+  alignas(64) float visible[KEYS * PANEL];
+  boolean_tile(a.mask, at, 1, visible);
+  for (int64_t i = 0; i < at.keys * PANEL; i += LANES)
+    store(scores + i, load(visible + i) == 0.0f ? broadcast(hidden) : load(scores + i));
 }
 
 // x (keys, PANEL) *= factors

@@ -63,8 +63,10 @@ static inline void transpose(int64_t rows, int64_t cols, const float* from, int6
     for (int64_t j = 0; j < cols; j += 4) {
       quad x[4];
       for (int64_t t = 0; t < 4; ++t) std::memcpy(&x[t], from + (i + t) * from_row + j, sizeof x[t]);
-      const quad a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5), b = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5);
-      const quad c = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7), d = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
+      const quad a = __builtin_shufflevector(x[0], x[1], 0, 4, 1, 5);
+      const quad b = __builtin_shufflevector(x[2], x[3], 0, 4, 1, 5);
+      const quad c = __builtin_shufflevector(x[0], x[1], 2, 6, 3, 7);
+      const quad d = __builtin_shufflevector(x[2], x[3], 2, 6, 3, 7);
       const quad y[4] = {__builtin_shufflevector(a, b, 0, 1, 4, 5), __builtin_shufflevector(a, b, 2, 3, 6, 7),
                          __builtin_shufflevector(c, d, 0, 1, 4, 5), __builtin_shufflevector(c, d, 2, 3, 6, 7)};
       for (int64_t t = 0; t < 4; ++t) std::memcpy(to + (j + t) * to_row + i, &y[t], sizeof y[t]);
