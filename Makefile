@@ -6,29 +6,29 @@
 PYTHON ?= python3
 BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 EXTRAS ?= test
+LINT := $(if $(findstring lint,$(EXTRAS)),$(EXTRAS),lint)
 
 .PHONY: train test lint clean
 
-train: .venv/installed
+train: .venv/installed-$(EXTRAS)
 	$(BIN)/python -m minillm.train $(ARGS)
 
-# One BLAS thread a process: pytest-xdist already runs a process on each core.
+# One thread a process: pytest-xdist already runs a process on each core.
 test: .venv/installed-$(EXTRAS)
-	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
+	OPENBLAS_NUM_THREADS=1 MINILLM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
 
-lint: .venv/installed-lint
+lint: .venv/installed-$(LINT)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-.venv/installed: pyproject.toml
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
-	@touch $@
+# Installing compiles the kernels; pip would hide that it couldn't, so the last line says which kernels run.
+SOURCES := pyproject.toml CMakeLists.txt $(wildcard csrc/cpu/*.?pp csrc/cpu/*/*.?pp csrc/cpu/*/*/*.?pp)
 
-.venv/installed-%: pyproject.toml
+.venv/installed-%: $(SOURCES)
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
+	@$(BIN)/python -m minillm.kernels
 	@touch $@
 
 clean:

@@ -1,18 +1,26 @@
 """Faster kernels: one module or folder a backend, each overriding ops of the table with `minillm.registry.kernel`."""
 
 import importlib.util
+import logging
+import os
 from collections.abc import Iterable
 from typing import Any
 
 from minillm.backend import current_backend
 
 NATIVE_BUILT = importlib.util.find_spec("minillm._native") is not None  # False where no compiler was found
+WITHOUT = (
+    "minillm: the C++ kernels weren't built, so everything runs on NumPy, several times slower; to have them, install "
+    "a C++20 compiler with OpenMP (g++ 11 or newer) and install minillm again (MINILLM_BACKEND=numpy hides this line)"
+)
 
 
 def load_native() -> None:
-    """Register the backend "native" if its module was built; without it everything runs on NumPy."""
+    """Register the backend "native" if its module was built; else everything runs on NumPy, and a line says so."""
     if NATIVE_BUILT:
         importlib.import_module("minillm.kernels.native")
+    elif os.environ.get("MINILLM_BACKEND") != "numpy":
+        logging.getLogger("minillm").warning(WITHOUT)
 
 
 def native_for(arrays: Iterable[Any]) -> Any:

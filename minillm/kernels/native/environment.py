@@ -9,15 +9,15 @@ from minillm.errors import ConfigError
 
 def configure(native: Any) -> None:
     """Set up the module minillm._native: threads and instruction set. ConfigError for a variable that can't be met."""
-    native.set_threads(thread_count())
+    native.set_threads(threads_and_source()[0])
     isa = os.environ.get("MINILLM_ISA")
     if isa and not native.select_isa(isa):
         known = ", ".join(native.available_isas())
         raise ConfigError(f"MINILLM_ISA={isa!r}: this processor and build have {known}")
 
 
-def thread_count() -> int:
-    """$MINILLM_THREADS, else $OMP_NUM_THREADS, else the processors this process may use.
+def threads_and_source() -> tuple[int, str]:
+    """$MINILLM_THREADS, else $OMP_NUM_THREADS, else the processors this process may use; and which of them it was.
 
     A container's share of the processors (cgroup) counts: threads beyond it would only be made to wait.
     """
@@ -26,13 +26,15 @@ def thread_count() -> int:
         if value:
             if not value.isdigit() or int(value) < 1:
                 raise ConfigError(f"{name}={value!r} must be a whole number of threads, at least 1")
-            return int(value)
+            return int(value), name
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = _cgroup_share()
-    return max(1, min(usable, round(share))) if share else usable
+    share = cgroup_share()
+    if share and round(share) < usable:
+        return max(1, round(share)), f"the container's share, {share:g} processors"
+    return usable, "processors this process may use"
 
 
-def _cgroup_share(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+def cgroup_share(root: Path = Path("/sys/fs/cgroup")) -> float | None:
     """Processors the container may use, such as 1.5; None without a limit."""
     try:
         quota, period = (root / "cpu.max").read_text().split()  # cgroup v2: "150000 100000" or "max 100000"

@@ -1,0 +1,39 @@
+"""Say which kernels run here: python -m minillm.kernels [--require-native]
+
+Whether the C++ kernels were built and are in use, for which instruction set, on how many threads, and for which ops.
+"""
+
+import argparse
+
+from minillm import cli
+from minillm.backend import current_backend
+from minillm.kernels import NATIVE_BUILT
+from minillm.registry import OPS
+
+
+def main() -> int:
+    """Print it; with --require-native the exit code is 1 where the native kernels aren't in use."""
+    parser = argparse.ArgumentParser(prog="python -m minillm.kernels", description=(__doc__ or "").split("\n\n")[0])
+    parser.add_argument("--require-native", action="store_true", help="exit with code 1 unless they are in use")
+    arguments = parser.parse_args()
+    in_use = "native" in current_backend().lineage()
+    print(f"backend          {current_backend().name}")
+    if NATIVE_BUILT:  # importing minillm has said so where they weren't
+        _print_native(in_use)
+    return 1 if arguments.require_native and not in_use else 0
+
+
+def _print_native(in_use: bool) -> None:
+    from minillm import _native
+    from minillm.kernels.native.environment import threads_and_source
+
+    threads, source = threads_and_source()
+    others = ", ".join(name for name in _native.available_isas() if name != _native.isa())
+    print(f"native kernels   built, {'' if in_use else 'not '}in use")
+    print(f"instruction set  {_native.isa()} (this processor also has {others}; MINILLM_ISA forces one)")
+    print(f"threads          {threads} ({source})")
+    print(f"ops              {', '.join(sorted(name for name, op in OPS.items() if 'native' in op.overrides))}")
+
+
+if __name__ == "__main__":
+    cli.run(main)
