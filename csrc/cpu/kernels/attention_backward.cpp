@@ -11,13 +11,13 @@ namespace {
 // A thread's scratch memory, one head's keys and values and one panel of queries, and a part's gradients dK and dV.
 struct Backward {
   int64_t dk_width, dv_width;
-  float *k, *v, *dk, *dv;          // (keys, dk_width), (keys, dv_width), and their gradients
-  float *q, *q_columns;            // (PANEL, dk_width), (dk_width, PANEL)
-  float *d_o, *d_o_columns;        // (PANEL, dv_width), (dv_width, PANEL)
-  float *dq, *dq_columns, *clean;  // like q; (KEYS, dk_width)
-  float *p, *ds, *factors;         // (KEYS, PANEL)
-  float *m, *inverse, *d;                  // (PANEL)
-  int64_t size = 0, gradient_size; // floats
+  float *k, *v, *dk, *dv;            // (keys, dk_width), (keys, dv_width), and their gradients
+  float *q, *q_columns;              // (PANEL, dk_width), (dk_width, PANEL)
+  float *d_o, *d_o_columns;          // (PANEL, dv_width), (dv_width, PANEL)
+  float *dq, *dq_columns, *clean;    // like q; (KEYS, dk_width)
+  float *p, *ds, *factors;           // (KEYS, PANEL)
+  float *m, *inverse, *d;            // (PANEL): m, 1 / l and D of each query
+  int64_t size = 0, gradient_size;   // floats of all but dk and dv, and of those two
 
   Backward(const Attention& a, float* memory, float* gradients) {
     dk_width = round_up(a.d_k, LANES), dv_width = round_up(a.d_v, LANES);
@@ -32,8 +32,8 @@ struct Backward {
     d_o = take(PANEL * dv_width), d_o_columns = take(PANEL * dv_width);
     dq = take(PANEL * dk_width), dq_columns = take(PANEL * dk_width), clean = take(KEYS * dk_width);
     p = take(KEYS * PANEL), ds = take(KEYS * PANEL), factors = take(KEYS * PANEL);
-    gradient_size = keys * (dk_width + dv_width);
     m = take(PANEL), inverse = take(PANEL), d = take(PANEL);
+    gradient_size = keys * (dk_width + dv_width);
   }
 };
 
