@@ -4,6 +4,7 @@ import numpy as np
 
 from minillm.errors import ShapeError
 from minillm.ops.linear import ACTIVATIONS, check_linear
+from minillm.ops.precision import round_bfloat16
 from minillm.registry import Case, ErrorCase, op
 
 LEVELS = 127  # int8 without -128, so that the range is symmetric
@@ -21,8 +22,6 @@ def quantize_int8(weight):
 
 def quantize_bfloat16(weight):
     """float32 -> the upper 16 bits of the nearest bfloat16 (ties to even), as uint16."""
-    from minillm.ops.precision import round_bfloat16
-
     return (round_bfloat16(np, np.ascontiguousarray(weight, np.float32)).view(np.uint32) >> 16).astype(np.uint16)
 
 
@@ -44,8 +43,8 @@ def quantized_linear_errors(rng):
     x, weight = np.zeros((2, 3)), np.zeros((5, 4), np.int8)
     yield ErrorCase((x, weight, np.ones(5)), ShapeError, r"last size 3, .* \(5, 4\) takes 4")
     x = np.zeros((2, 4))
-    yield ErrorCase((x, weight), ShapeError, r"int8 weight .* scale")
-    yield ErrorCase((x, weight, np.ones(4)), ShapeError, r"scale .* \(5,\)")
+    yield ErrorCase((x, weight), ShapeError, r"int8 weight .* scale \(5,\), not none")
+    yield ErrorCase((x, weight, np.ones(4)), ShapeError, r"needs a scale \(5,\), not \(4,\)")
     yield ErrorCase((x, weight.astype(np.float32)), ShapeError, r"float32 .* int8 or uint16")
 
 
