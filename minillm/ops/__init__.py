@@ -19,6 +19,6 @@ from minillm.ops.softmax import log_softmax, softmax
 __all__ = [
     "add", "astype", "attention", "concat", "cross_entropy", "div", "dropout", "embedding", "exp", "gelu", "gelu_tanh",
     "getitem", "layer_norm", "linear", "linear_cross_entropy", "log", "log_softmax", "masked_fill", "matmul", "max",
-    "mean", "min", "mse_loss", "mul", "neg", "pow", "quantized_linear", "relu", "reshape", "rms_norm", "rotary", "sigmoid",
-    "silu", "softmax", "split", "sqrt", "stack", "sub", "sum", "tanh", "transpose", "var", "where",
+    "mean", "min", "mse_loss", "mul", "neg", "pow", "quantized_linear", "relu", "reshape", "rms_norm", "rotary",
+    "sigmoid", "silu", "softmax", "split", "sqrt", "stack", "sub", "sum", "tanh", "transpose", "var", "where",
 ]  # fmt: skip
