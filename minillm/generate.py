@@ -17,6 +17,7 @@ from minillm import cli
 from minillm.errors import CheckpointError, ConfigError, DataError, TokenError
 from minillm.memory import keep_freed_memory
 from minillm.models import GPT
+from minillm.nn.quantize import WEIGHTS, quantize
 from minillm.tokenizers import Tokenizer, load_tokenizer
 
 END_OF_TEXT = "<|endoftext|>"
@@ -199,6 +200,12 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help="search for a likely whole text, keeping N beginnings; shown at the end",
     )
+    add(
+        "--weights",
+        choices=WEIGHTS,
+        default="float32",
+        help="store weights in fewer bits: faster, a little less exact (default: float32)",
+    )
     add("--seed", type=_whole(0), default=0, help="the same seed draws the same text (default: 0)")
     add(
         "--no-cache", dest="cache", action="store_false", help="compute all keys and values anew: slower, the same text"
@@ -244,6 +251,7 @@ def main() -> int:
 def _print_samples(arguments: argparse.Namespace, options: dict[str, Any]) -> None:
     keep_freed_memory()
     trained = load_run(arguments.run, arguments.checkpoint)
+    quantize(trained.model, arguments.weights)
     ids, start = start_ids(trained.tokenizer, read_prompt(arguments.prompt))
     if start:
         print(f"no prompt; starting from {start}", file=sys.stderr)

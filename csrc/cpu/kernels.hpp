@@ -11,6 +11,7 @@
 #include "kernels/activation.hpp"
 #include "kernels/attention.hpp"
 #include "kernels/gemm.hpp"
+#include "kernels/gemv.hpp"
 #include "kernels/loss.hpp"
 #include "kernels/norm.hpp"
 #include "kernels/optim.hpp"
@@ -20,6 +21,7 @@
   MINILLM_ACTIVATION_KERNELS(KERNEL) \
   MINILLM_ATTENTION_KERNELS(KERNEL)  \
   MINILLM_GEMM_KERNELS(KERNEL)       \
+  MINILLM_GEMV_KERNELS(KERNEL)       \
   MINILLM_LOSS_KERNELS(KERNEL)       \
   MINILLM_NORM_KERNELS(KERNEL)       \
   MINILLM_OPTIM_KERNELS(KERNEL)      \

@@ -16,6 +16,7 @@ NB_MODULE(_native, m) {
   bind_activation(m);
   bind_attention(m);
   bind_gemm(m);
+  bind_gemv(m);
   bind_loss(m);
   bind_norm(m);
   bind_optim(m);

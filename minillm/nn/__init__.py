@@ -6,9 +6,10 @@ from minillm.nn.feed_forward import FeedForward
 from minillm.nn.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm, normal
 from minillm.nn.module import Module, Parameter
 from minillm.nn.position import LearnedPositions, RotaryPositions, SinusoidalPositions
+from minillm.nn.quantize import QuantizedLinear, quantize
 
 __all__ = [
     "DecoderLayer", "Dropout", "Embedding", "EncoderLayer", "FeedForward", "KVCache", "LayerNorm", "LearnedPositions",
-    "Linear", "Module", "MultiHeadAttention", "Parameter", "RMSNorm", "Residual", "RotaryPositions",
-    "SinusoidalPositions", "normal",
+    "Linear", "Module", "MultiHeadAttention", "Parameter", "QuantizedLinear", "RMSNorm", "Residual", "RotaryPositions",
+    "SinusoidalPositions", "normal", "quantize",
 ]  # fmt: skip

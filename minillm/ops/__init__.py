@@ -11,6 +11,7 @@ from minillm.ops.linear import linear, matmul
 from minillm.ops.loss import cross_entropy, mse_loss
 from minillm.ops.norm import layer_norm, rms_norm
 from minillm.ops.position import rotary
+from minillm.ops.quantized import quantized_linear
 from minillm.ops.reduce import max, mean, min, sum, var
 from minillm.ops.shape import astype, concat, getitem, masked_fill, reshape, split, stack, transpose, where
 from minillm.ops.softmax import log_softmax, softmax
@@ -18,6 +19,6 @@ from minillm.ops.softmax import log_softmax, softmax
 __all__ = [
     "add", "astype", "attention", "concat", "cross_entropy", "div", "dropout", "embedding", "exp", "gelu", "gelu_tanh",
     "getitem", "layer_norm", "linear", "linear_cross_entropy", "log", "log_softmax", "masked_fill", "matmul", "max",
-    "mean", "min", "mse_loss", "mul", "neg", "pow", "relu", "reshape", "rms_norm", "rotary", "sigmoid", "silu",
-    "softmax", "split", "sqrt", "stack", "sub", "sum", "tanh", "transpose", "var", "where",
+    "mean", "min", "mse_loss", "mul", "neg", "pow", "quantized_linear", "relu", "reshape", "rms_norm", "rotary",
+    "sigmoid", "silu", "softmax", "split", "sqrt", "stack", "sub", "sum", "tanh", "transpose", "var", "where",
 ]  # fmt: skip

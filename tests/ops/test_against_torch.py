@@ -95,6 +95,16 @@ def linear(x, weight, bias=None, residual=None, *, activation=None, precision=No
     return y if residual is None else y + residual
 
 
+def quantized_linear(x, weight, scale=None, bias=None, residual=None, *, activation=None):
+    if scale is None:
+        stored = (weight.to(torch.int32) << 16).view(torch.float32).to(x.dtype)
+    else:
+        step = x.detach().abs().amax(-1, keepdim=True).clamp(min=1e-30) / 127
+        x = x + (torch.round(x / step) * step - x).detach()  # rounded, with the gradient of x itself
+        stored = weight.to(x.dtype) * scale.to(x.dtype)[:, None]
+    return linear(x, stored, bias, residual, activation=activation)
+
+
 def layer_norm(x, weight=None, bias=None, residual=None, *, eps=1e-5):
     return F.layer_norm(x if residual is None else x + residual, x.shape[-1:], weight, bias, eps)
 
@@ -143,6 +153,7 @@ TORCH = {
     "mul": torch.mul,
     "neg": torch.neg,
     "pow": torch.pow,
+    "quantized_linear": quantized_linear,
     "relu": torch.relu,
     "reshape": lambda x, shape: x.reshape(shape),
     "rms_norm": rms_norm,

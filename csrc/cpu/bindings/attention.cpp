@@ -81,6 +81,12 @@ void bind_attention(nb::module_& m) {
     kernels().attention_forward(a, view<Heads>(q), view<Heads>(k), view<Heads>(v), view<HeadsOut>(o),
                                 statistics.data(), scratch.data, most);
   });
+  define(m, "attention_decode", [](Input q, Input k, Input v, Mask mask, float scale, Output o) {
+    const Attention a = arguments(q, k, v, mask, false, scale, {}, 1);
+    require(a.queries == 1 && fits(o, a.batch, a.heads, 1, a.d_v), "attention: wrong shapes for one query");
+    Released lock;
+    kernels().attention_decode(a, view<Heads>(q), view<Heads>(k), view<Heads>(v), view<HeadsOut>(o));
+  });
   define(m, "attention_backward", [](Input q, Input k, Input v, Mask mask, bool causal, float scale, Mask keep,
                                  float keep_scale, Input o, Statistics statistics, Input d_o, Output dq, Output dk,
                                  Output dv) {

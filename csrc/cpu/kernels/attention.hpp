@@ -35,10 +35,12 @@ struct Attention {
 // q (batch, heads, queries, d_k), k (batch, kv_heads, keys, d_k), v (batch, kv_heads, keys, d_v), o like q with d_v.
 // statistics: (2, batch, heads, queries), each row's largest score, times log2 e, and 1 / its sum of e^(score - that).
 // scratch: as many floats as the function before says for `most` threads, on a 64-byte boundary.
+// attention_decode: one query in each head, no dropout, nothing kept for a backward pass.
 #define MINILLM_ATTENTION_KERNELS(KERNEL)                                                                           \
   KERNEL(attention_forward_scratch, int64_t(const Attention& a, int most))                                          \
   KERNEL(attention_forward, void(const Attention& a, Heads q, Heads k, Heads v, HeadsOut o, float* statistics,      \
                                  float* scratch, int most))                                                         \
+  KERNEL(attention_decode, void(const Attention& a, Heads q, Heads k, Heads v, HeadsOut o))                         \
   KERNEL(attention_backward_scratch, int64_t(const Attention& a, int most))                                         \
   KERNEL(attention_backward, void(const Attention& a, Heads q, Heads k, Heads v, Heads o, const float* statistics,  \
                                   Heads d_o, HeadsOut dq, HeadsOut dk, HeadsOut dv, float* scratch, int most))

@@ -13,6 +13,7 @@ from minillm.kernels.native.arrays import float32
 from minillm.ops.attention import check_attention
 from minillm.ops.dropout import keep_mask
 from minillm.registry import kernel
+from minillm.tape import is_grad_enabled
 
 
 def takes(*arrays: Any, dropout: float = 0.0, **options: Any) -> bool:
@@ -45,8 +46,11 @@ def attention(
     scores = (*q.shape[:3], k.shape[2])
     keep = keep_mask(xp, scores, dropout, key) if dropout else None
     mask = None if mask is None else np.broadcast_to(mask, scores)
-    arguments = (strided(q), strided(k), strided(v), mask, causal, scale, keep, 1 / (1 - dropout))
     o = heads_last((*q.shape[:3], v.shape[-1]))
+    if q.shape[2] == 1 and k.shape[2] and keep is None and not is_grad_enabled():  # causal or not: it sees every key
+        _native.attention_decode(strided(q), strided(k), strided(v), mask, scale, o)
+        return o, None
+    arguments = (strided(q), strided(k), strided(v), mask, causal, scale, keep, 1 / (1 - dropout))
     statistics = np.empty((2, *q.shape[:3]), np.float32)
     _native.attention_forward(*arguments, o, statistics)
     return o, (arguments, o, statistics)

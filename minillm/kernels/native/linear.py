@@ -7,13 +7,13 @@ import numpy as np
 
 from minillm import _native, ops
 from minillm.kernels.native.arrays import contiguous, float32, matrices
+from minillm.kernels.native.gemv import ACTIVATIONS, MOST_ROWS, gemv
 from minillm.ops.common import unbroadcast
 from minillm.ops.linear import check_linear, check_matmul
 from minillm.ops.precision import check_precision
 from minillm.registry import kernel
 from minillm.tape import is_grad_enabled
 
-EPILOGUES = {None: 0, "gelu_tanh": 1, "silu": 2}  # enum Activation of kernels/gemm.hpp
 DERIVATIVES = {"gelu_tanh": _native.gelu_tanh_backward, "silu": _native.silu_backward}
 
 
@@ -51,6 +51,9 @@ def linear(
     check_linear(x, weight, bias, residual, activation)
     check_precision("linear", precision)
     rows = x.reshape(-1, x.shape[-1])
+    if len(rows) <= MOST_ROWS and precision is None and weight.flags.c_contiguous and not is_grad_enabled():
+        y = gemv(rows, weight, bias, residual, activation)
+        return y.reshape(*x.shape[:-1], weight.shape[0]), None
     y = np.empty((len(rows), weight.shape[0]), np.float32)
     before = np.empty_like(y) if activation and is_grad_enabled() else None
     _native.gemm(
@@ -59,7 +62,7 @@ def linear(
         y,
         precision == "bfloat16",
         None if bias is None else contiguous(bias),
-        EPILOGUES[activation],
+        ACTIVATIONS[activation],
         before,
         None if residual is None else contiguous(residual),
     )

@@ -1,0 +1,235 @@
+// y = f(x W^T + b) + r for up to 8 rows of x at a time, at the speed memory delivers W.
+//
+// A few rows of W are read side by side, each vector of them multiplied with that of all rows of x. Every element of y
+// is summed in an order of its own that neither the other rows nor the threads change.
+#include "kernels.hpp"
+#include "kernels/activation_formulas.hpp"
+#include "parallel.hpp"
+#include "scratch.hpp"
+#include "simd.hpp"
+
+namespace minillm::ISA {
+
+constexpr int64_t GRAIN_BYTES = 1 << 16;  // less of W isn't worth a second thread
+
+typedef uint16_t halves __attribute__((vector_size(LANES * sizeof(uint16_t))));
+typedef uint32_t words __attribute__((vector_size(LANES * sizeof(uint32_t))));
+
+inline vec widen(const float* w) { return load(w); }
+
+// A bfloat16 is the upper half of a float.
+inline vec widen(const uint16_t* w) {
+  halves h;
+  std::memcpy(&h, w, sizeof h);
+  return (vec)(__builtin_convertvector(h, words) << 16);
+}
+
+// As many rows of W at a time as sums fit the registers.
+constexpr int at_a_time(int rows) {
+  const int fit = VECTOR_REGISTERS / 2 / rows;
+  return fit < 1 ? 1 : fit > 4 ? 4 : fit;
+}
+
+// y[n, m] = sum_i x[n, i] w[m, i] for N rows of x and M of W; `outputs` from one row of y to the next.
+template <int N, int M, class Weight>
+static void dots(const float* x, const Weight* w, int64_t inputs, float* y, int64_t outputs) {
+  vec total[M][N] = {};
+  int64_t i = 0;
+  for (; i + LANES <= inputs; i += LANES) {
+    vec row[N];
+    for (int n = 0; n < N; ++n) row[n] = load(x + n * inputs + i);
+    for (int m = 0; m < M; ++m) {
+      const Weight* p = w + m * inputs + i;
+      __builtin_prefetch(p + M * inputs, 0, 2);  // the same place M rows on
+      const vec weight = widen(p);
+      for (int n = 0; n < N; ++n) total[m][n] += weight * row[n];
+    }
+  }
+  if (i < inputs) {
+    for (int m = 0; m < M; ++m) {
+      Weight last[LANES] = {};
+      std::memcpy(last, w + m * inputs + i, (inputs - i) * sizeof(Weight));
+      for (int n = 0; n < N; ++n) total[m][n] += widen(last) * load_first(x + n * inputs + i, inputs - i);
+    }
+  }
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n) y[n * outputs + m] = sum(total[m][n]);
+}
+
+// Bias, activation and residual for `count` neighbouring elements of y.
+static void finish(float* y, const float* bias, Activation activation, const float* residual, int64_t count) {
+  if (!bias && !residual && activation == Activation::none) return;
+  for (int64_t i = 0; i < count; i += LANES) {
+    vec v = load_up_to(y + i, count - i);
+    if (bias) v += load_up_to(bias + i, count - i);
+    if (activation == Activation::gelu_tanh) v = gelu_tanh_of(v);
+    if (activation == Activation::silu) v = silu_of(v);
+    if (residual) v += load_up_to(residual + i, count - i);
+    store_up_to(y + i, v, count - i);
+  }
+}
+
+// fill(begin, end) computes x W^T for these outputs, on every thread of the team; then what follows the product.
+template <class Weight, class Fill>
+static void outputs_in_parallel(const Gemv<Weight>& g, Fill fill) {
+  const int64_t grain = GRAIN_BYTES / (1 + g.inputs * (int64_t)sizeof(Weight)) + 1;
+  parallel_for(g.outputs, grain, [&](int64_t begin, int64_t end) {
+    fill(begin, end);
+    for (int64_t n = 0; n < g.rows; ++n) {
+      const int64_t at = n * g.outputs + begin;
+      finish(g.y + at, g.bias ? g.bias + begin : nullptr, g.activation, g.residual ? g.residual + at : nullptr,
+             end - begin);
+    }
+  });
+}
+
+template <int N, class Weight>
+static void floats(const Gemv<Weight>& g) {
+  constexpr int M = at_a_time(N);
+  outputs_in_parallel(g, [&](int64_t begin, int64_t end) {
+    int64_t m = begin;
+    for (; m + M <= end; m += M) dots<N, M>(g.x, g.w + m * g.inputs, g.inputs, g.y + m, g.outputs);
+    for (; m < end; ++m) dots<N, 1>(g.x, g.w + m * g.inputs, g.inputs, g.y + m, g.outputs);
+  });
+}
+
+// A row of x as whole numbers from -127 to 127 times the scale that is returned. `padded` >= inputs, filled with 0.
+static float quantize_row(const float* x, int8_t* q, int64_t inputs, int64_t padded) {
+  float top = 1e-30f;
+  bool finite = true;
+  for (int64_t i = 0; i < inputs; ++i) {
+    const float size = __builtin_fabsf(x[i]);
+    finite &= size <= __FLT_MAX__;
+    top = size > top ? size : top;
+  }
+  const float per_step = 127.0f / top;
+  for (int64_t i = 0; i < inputs; ++i) q[i] = finite ? (int8_t)__builtin_rintf(x[i] * per_step) : 0;
+  for (int64_t i = inputs; i < padded; ++i) q[i] = 0;
+  return finite ? top / 127.0f : __builtin_nanf("");
+}
+
+#if defined(__AVX512VNNI__)
+constexpr int64_t BYTES = 64;
+
+inline __m512i bytes(const int8_t* w, int64_t left) {
+  if (left >= BYTES) return _mm512_loadu_si512(w);
+  return _mm512_maskz_loadu_epi8((1ull << left) - 1, w);
+}
+
+// The instruction multiplies unsigned with signed bytes: x + 128 with w; so 128 times the sum of w comes off again.
+template <int N, int M>
+static void int_dots(const int8_t* x, int64_t padded, const int8_t* w, int64_t inputs, int32_t (*sums)[N]) {
+  const __m512i top_bit = _mm512_set1_epi8((char)0x80);
+  __m512i total[M][N], of_weights[M];
+  for (int m = 0; m < M; ++m) {
+    of_weights[m] = _mm512_setzero_si512();
+    for (int n = 0; n < N; ++n) total[m][n] = _mm512_setzero_si512();
+  }
+  for (int64_t i = 0; i < inputs; i += BYTES) {
+    __m512i row[N];
+    for (int n = 0; n < N; ++n) row[n] = _mm512_xor_si512(_mm512_loadu_si512(x + n * padded + i), top_bit);
+    for (int m = 0; m < M; ++m) {
+      const int8_t* p = w + m * inputs + i;
+      __builtin_prefetch(p + M * inputs, 0, 2);
+      const __m512i weight = bytes(p, inputs - i);
+      of_weights[m] = _mm512_dpbusd_epi32(of_weights[m], top_bit, weight);
+      for (int n = 0; n < N; ++n) total[m][n] = _mm512_dpbusd_epi32(total[m][n], row[n], weight);
+    }
+  }
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n) {
+      const ivec lanes = (ivec)_mm512_sub_epi32(total[m][n], of_weights[m]);
+      sums[m][n] = 0;
+      for (int64_t i = 0; i < LANES; ++i) sums[m][n] += lanes[i];
+    }
+}
+#else
+constexpr int64_t BYTES = 1;
+
+template <int N, int M>
+static void int_dots(const int8_t* x, int64_t padded, const int8_t* w, int64_t inputs, int32_t (*sums)[N]) {
+  for (int m = 0; m < M; ++m)
+    for (int n = 0; n < N; ++n) {
+      int32_t total = 0;
+      for (int64_t i = 0; i < inputs; ++i) total += (int32_t)x[n * padded + i] * w[m * inputs + i];
+      sums[m][n] = total;
+    }
+}
+#endif
+
+template <int N>
+static void whole_numbers(const Gemv<int8_t>& g) {
+  constexpr int M = at_a_time(N);
+  const int64_t padded = (g.inputs + BYTES - 1) / BYTES * BYTES;
+  int8_t* x = (int8_t*)scratch(N * padded);
+  float scale[N];
+  for (int n = 0; n < N; ++n) scale[n] = quantize_row(g.x + n * g.inputs, x + n * padded, g.inputs, padded);
+  outputs_in_parallel(g, [&](int64_t begin, int64_t end) {
+    int32_t sums[M][N];
+    const auto put = [&](int64_t m, int count) {
+      for (int j = 0; j < count; ++j)
+        for (int n = 0; n < N; ++n) g.y[n * g.outputs + m + j] = (float)sums[j][n] * scale[n] * g.scale[m + j];
+    };
+    int64_t m = begin;
+    for (; m + M <= end; m += M) int_dots<N, M>(x, padded, g.w + m * g.inputs, g.inputs, sums), put(m, M);
+    for (; m < end; ++m) int_dots<N, 1>(x, padded, g.w + m * g.inputs, g.inputs, sums), put(m, 1);
+  });
+}
+
+template <int N>
+struct Count {
+  static constexpr int value = N;
+};
+
+// run(part, Count<N>) for the rows of x in parts of N, the largest first.
+template <class Weight, class Run>
+static void in_parts(Gemv<Weight> g, Run run) {
+  for (int64_t left = g.rows; left > 0; left -= g.rows) {
+    g.rows = left < GEMV_ROWS ? left : GEMV_ROWS;
+    switch (g.rows) {
+      case 1: run(g, Count<1>{}); break;
+      case 2: run(g, Count<2>{}); break;
+      case 3: run(g, Count<3>{}); break;
+      case 4: run(g, Count<4>{}); break;
+      case 5: run(g, Count<5>{}); break;
+      case 6: run(g, Count<6>{}); break;
+      case 7: run(g, Count<7>{}); break;
+      default: run(g, Count<8>{});
+    }
+    g.x += g.rows * g.inputs, g.y += g.rows * g.outputs;
+    if (g.residual) g.residual += g.rows * g.outputs;
+  }
+}
+
+void gemv_float32(const Gemv<float>& g) {
+  in_parts(g, [](const auto& part, auto n) { floats<decltype(n)::value>(part); });
+}
+
+void gemv_bfloat16(const Gemv<uint16_t>& g) {
+  in_parts(g, [](const auto& part, auto n) { floats<decltype(n)::value>(part); });
+}
+
+void gemv_int8(const Gemv<int8_t>& g) {
+  in_parts(g, [](const auto& part, auto n) { whole_numbers<decltype(n)::value>(part); });
+}
+
+// The sum of n floats on one thread for each share: what benchmarks/decode.py takes for the speed of memory.
+float read_floats(const float* x, int64_t n) {
+  float totals[256] = {};
+  parallel(256, [&](int thread, int count) {
+    const int64_t end = n * (thread + 1) / count;
+    vec total[8] = {};
+    for (int64_t i = n * thread / count; i + 8 * LANES <= end; i += 8 * LANES)
+      for (int j = 0; j < 8; ++j) {
+        __builtin_prefetch(x + i + j * LANES + 2048, 0, 2);
+        total[j] += load(x + i + j * LANES);
+      }
+    for (int j = 1; j < 8; ++j) total[0] += total[j];
+    totals[thread] = sum(total[0]);
+  });
+  float total = 0;
+  for (const float part : totals) total += part;
+  return total;
+}
+
+}  // namespace minillm::ISA
