@@ -77,6 +77,43 @@ def generate(
         yield token
 
 
+def generate_batch(
+    model: LanguageModel,
+    ids: Any,
+    max_new_tokens: int,
+    *,
+    use_cache: bool = True,
+    stop_ids: frozenset[int] = frozenset(),
+    seed: int = 0,
+    **sampling: Any,
+) -> list[list[int]]:
+    """Continue every row of `ids` (batch, time) at once: the weights are read once a step, not once a text.
+
+    Row i is drawn with seed + i, as `generate` would alone; it ends before its first stop id. Returns the new ids.
+    """
+    ids = np.array(ids)
+    if ids.ndim != 2 or not ids.size:
+        raise ShapeError(f"the prompts must be (batch, time) token ids, at least one; got shape {ids.shape}")
+    options = Sampling(seed=seed, **sampling)
+    rngs = [np.random.Generator(np.random.Philox(key=seed + i)) for i in range(len(ids))]
+    texts: list[list[int]] = [[] for _ in rngs]
+    live = np.arange(len(ids))  # which text each row of `ids` continues
+    reader = Reader(model, use_cache)
+    for _ in range(max_new_tokens):
+        logits = reader.next_logits(ids)
+        tokens = np.array([draw(row, options, rngs[i]) for row, i in zip(logits, live, strict=True)])
+        going = np.flatnonzero(~np.isin(tokens, list(stop_ids)))
+        if len(going) == 0:
+            break
+        if len(going) < len(live):
+            reader.select(going)
+        live, tokens = live[going], tokens[going]
+        ids = np.concatenate([ids[going], tokens[:, None]], axis=1)
+        for i, token in zip(live, tokens, strict=True):
+            texts[i].append(int(token))
+    return texts
+
+
 def distribution(logits: np.ndarray, options: Sampling) -> np.ndarray:
     """The probabilities a token is drawn with, (vocab_size,): softmax(logits / T), cut to top-k and top-p."""
     if options.temperature == 0:

@@ -145,6 +145,10 @@ class GPT(Module):
         """Continue (time,) or (1, time) ids; returns the new ids. Options: see `decoding.generate`."""
         return np.fromiter(self.stream(ids, max_new_tokens, **options), dtype=np.int64)
 
+    def generate_batch(self, ids: Any, max_new_tokens: int, **options: Any) -> list[list[int]]:
+        """Continue every row of (batch, time) ids at once. Options: see `decoding.generate_batch`."""
+        return decoding.generate_batch(self, ids, max_new_tokens, **options)
+
     def stream(self, ids: Any, max_new_tokens: int, **options: Any) -> Iterator[int]:
         """As `generate`, token by token as they are drawn."""
         return decoding.generate(self, ids, max_new_tokens, **options)
