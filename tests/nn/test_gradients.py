@@ -37,6 +37,7 @@ def decoder(norm):
 CASES = {
     "Linear": (lambda: nn.Linear(4, 5, dtype="float64"), [X], {}),
     "Linear without bias": (lambda: nn.Linear(4, 5, bias=False, dtype="float64"), [X], {}),
+    "QuantizedLinear": (lambda: nn.QuantizedLinear(nn.Linear(4, 3, dtype="float64"), "bfloat16"), [X], {}),
     "Embedding": (lambda: nn.Embedding(5, 4, dtype="float64"), [IDS], {}),
     "LayerNorm": (layer_norm, [X], {}),
     "LayerNorm without bias": (lambda: nn.LayerNorm(4, bias=False, dtype="float64"), [X], {}),
