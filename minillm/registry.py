@@ -134,7 +134,7 @@ class Op:
         outputs = [Tensor(a) for a in (result if isinstance(result, tuple) else (result,))]
         _share_versions(args, outputs)
         if is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
-            _record(self.name, kernel, saved, args, outputs)
+            record(self.name, kernel, saved, args, outputs)
         return tuple(outputs) if isinstance(result, tuple) else outputs[0]
 
     def _by_position(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -192,7 +192,8 @@ def _no_backward(xp: Any, gradient: Array, saved: Any) -> tuple:
     raise TypeError("this op has no backward formula: write one under @NAME.backward")
 
 
-def _record(name: str, kernel: Kernel, saved: Any, args: tuple, outputs: list[Tensor]) -> None:
+def record(name: str, kernel: Kernel, saved: Any, args: tuple, outputs: list[Tensor]) -> None:
+    """Leave a node on the tape: `kernel` ran on `args`, saved this, and made `outputs`."""
     for i, out in enumerate(outputs):
         out.requires_grad, out.output_index = True, i
     node = Node(name, kernel, saved, list(args), outputs)

@@ -76,6 +76,13 @@ class no_grad:
         _grad_enabled.reset(self._before)
 
 
+class enable_grad(no_grad):
+    """Within it, ops record what they do, also inside `no_grad`."""
+
+    def __enter__(self) -> None:
+        self._before = _grad_enabled.set(True)
+
+
 def is_grad_enabled() -> bool:
     """Whether ops record what they do."""
     return _grad_enabled.get()

@@ -27,6 +27,7 @@ from minillm.nn import (
     RMSNorm,
     RotaryPositions,
     SinusoidalPositions,
+    checkpoint,
 )
 from minillm.tensor import Tensor
 
@@ -63,6 +64,8 @@ class GPTConfig:
     """How the model knows where a token stands: learned (GPT-2), sinusoidal (2017) or rotary."""
     tie_weights: bool = True
     """Use the token embedding as the output head's weight, too."""
+    activation_checkpointing: bool = False
+    """Train in less memory and a third more time: keep each layer's input only, and run the layer again in backward."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
     """What is computed in: float32; bfloat16 (products of numbers rounded to it, weights and sums in float32); or
     float64, for checks."""
@@ -134,7 +137,10 @@ class GPT(Module):
             x = self.positions(x, start)
         x = self.dropout(x)
         for i, layer in enumerate(self.layers):
-            x = layer(x, mask=mask, cache=cache[i] if cache else None)
+            if self.config.activation_checkpointing and not cache:
+                x = checkpoint(layer, x, mask=mask)
+            else:
+                x = layer(x, mask=mask, cache=cache[i] if cache else None)
         return self.norm(x) if self.norm else x
 
     def new_cache(self) -> list[KVCache]:

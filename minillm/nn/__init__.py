@@ -2,6 +2,7 @@
 
 from minillm.nn.attention import KVCache, MultiHeadAttention
 from minillm.nn.blocks import DecoderLayer, EncoderLayer, Residual
+from minillm.nn.checkpoint import checkpoint
 from minillm.nn.feed_forward import FeedForward
 from minillm.nn.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm, normal
 from minillm.nn.module import Module, Parameter
@@ -11,5 +12,5 @@ from minillm.nn.quantize import QuantizedLinear, quantize
 __all__ = [
     "DecoderLayer", "Dropout", "Embedding", "EncoderLayer", "FeedForward", "KVCache", "LayerNorm", "LearnedPositions",
     "Linear", "Module", "MultiHeadAttention", "Parameter", "QuantizedLinear", "RMSNorm", "Residual", "RotaryPositions",
-    "SinusoidalPositions", "normal", "quantize",
+    "SinusoidalPositions", "checkpoint", "normal", "quantize",
 ]  # fmt: skip
