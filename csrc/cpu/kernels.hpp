@@ -12,9 +12,11 @@
 #include "kernels/attention.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/gemv.hpp"
+#include "kernels/ladder.hpp"
 #include "kernels/loss.hpp"
 #include "kernels/norm.hpp"
 #include "kernels/optim.hpp"
+#include "kernels/peaks.hpp"
 #include "kernels/sum_rows.hpp"
 
 #define MINILLM_KERNELS(KERNEL) \
@@ -22,9 +24,11 @@
   MINILLM_ATTENTION_KERNELS(KERNEL)  \
   MINILLM_GEMM_KERNELS(KERNEL)       \
   MINILLM_GEMV_KERNELS(KERNEL)       \
+  MINILLM_LADDER_KERNELS(KERNEL)     \
   MINILLM_LOSS_KERNELS(KERNEL)       \
   MINILLM_NORM_KERNELS(KERNEL)       \
   MINILLM_OPTIM_KERNELS(KERNEL)      \
+  MINILLM_PEAKS_KERNELS(KERNEL)      \
   MINILLM_SUM_ROWS_KERNELS(KERNEL)
 
 namespace minillm {

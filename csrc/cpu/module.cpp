@@ -17,8 +17,10 @@ NB_MODULE(_native, m) {
   bind_attention(m);
   bind_gemm(m);
   bind_gemv(m);
+  bind_ladder(m);
   bind_loss(m);
   bind_norm(m);
   bind_optim(m);
+  bind_peaks(m);
   bind_pool(m);
 }

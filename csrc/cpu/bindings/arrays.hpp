@@ -48,9 +48,11 @@ void bind_activation(nb::module_& m);
 void bind_attention(nb::module_& m);
 void bind_gemm(nb::module_& m);
 void bind_gemv(nb::module_& m);
+void bind_ladder(nb::module_& m);
 void bind_loss(nb::module_& m);
 void bind_norm(nb::module_& m);
 void bind_optim(nb::module_& m);
+void bind_peaks(nb::module_& m);
 void bind_pool(nb::module_& m);
 
 }  // namespace minillm
