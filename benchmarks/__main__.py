@@ -1,0 +1,73 @@
+"""All measurements: python -m benchmarks [peaks train-step gemm ops tokenizer decode ladder] [--quick] [--write]
+
+Without names, all of them. Prints Markdown tables; --write also puts them into docs/benchmarks.md (and the ladder into
+csrc/README.md) between their markers, and the values into docs/benchmarks/NAME.json. --quick tries everything on
+small samples: its figures mean little, and --write refuses them. A peer that isn't installed is left out.
+"""
+
+import argparse
+import importlib
+import importlib.util
+import subprocess
+import sys
+
+from benchmarks.machine import description
+from benchmarks.pairs import REPOSITORY, PeerError
+from benchmarks.tables import Table, document, parse, write
+
+NAMES = ["peaks", "train-step", "gemm", "ops", "tokenizer", "decode", "ladder"]
+# Those with a command of their own, and what makes it quick. They print their tables.
+COMMANDS = {"tokenizer": ["--quick"], "decode": ["--batches", "1", "--pairs", "1", "--tokens", "5"]}
+DOCUMENTS = {name: [REPOSITORY / "docs" / "benchmarks.md"] for name in NAMES}
+DOCUMENTS["ladder"].append(REPOSITORY / "csrc" / "README.md")
+
+
+def printed_tables(name: str, quick: bool) -> list[Table]:
+    """The tables that `python -m benchmarks.NAME` prints."""
+    command = [sys.executable, "-m", f"benchmarks.{name}", *(COMMANDS[name] if quick else [])]
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False)
+    if result.returncode:
+        raise PeerError(f"{' '.join(command[1:])} failed")
+    return parse(result.stdout)
+
+
+def measure(name: str, quick: bool) -> list[Table]:
+    """The tables of one benchmark."""
+    if name in COMMANDS:
+        return printed_tables(name, quick)
+    return importlib.import_module(f"benchmarks.{name.replace('-', '_')}").tables(quick)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print; the exit code is 1 if one of the benchmarks failed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="name", help=", ".join(NAMES))
+    parser.add_argument("--quick", action="store_true", help="small samples, to see that everything runs")
+    parser.add_argument("--write", action="store_true", help="into the documents, too")
+    options = parser.parse_args(arguments)
+    unknown = set(options.names) - set(NAMES)
+    if unknown:
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    if options.quick and options.write:
+        parser.error("--quick figures aren't worth writing down: leave out one of --quick and --write")
+    failures = 0
+    for name in options.names or NAMES:
+        if importlib.util.find_spec(f"benchmarks.{name.replace('-', '_')}") is None:
+            print(f"{name}: not in this version", file=sys.stderr)
+            continue
+        try:
+            tables = measure(name, options.quick)
+        except PeerError as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            failures += 1
+            continue
+        print(f"## {name}\n\n{document(tables, description())}\n", flush=True)
+        if options.write:
+            write(name, tables, description(), DOCUMENTS[name], REPOSITORY / "docs" / "benchmarks")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
