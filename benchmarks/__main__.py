@@ -1,8 +1,9 @@
 """All measurements: python -m benchmarks [peaks train-step gemm ops tokenizer decode ladder] [--quick] [--write]
 
 Without names, all of them. Prints Markdown tables; --write also puts them into docs/benchmarks.md (and the ladder into
-csrc/README.md) between their markers, and the values into docs/benchmarks/NAME.json. --quick tries everything on
-small samples: its figures mean little, and --write refuses them. A peer that isn't installed is left out.
+csrc/README.md) between their markers, puts the values into docs/benchmarks/NAME.json, and draws
+docs/images/roofline.png. --quick tries everything on small samples: its figures mean little, and --write refuses them.
+A peer that isn't installed is left out.
 """
 
 import argparse
@@ -66,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"## {name}\n\n{document(tables, description())}\n", flush=True)
         if options.write:
             write(name, tables, description(), DOCUMENTS[name], REPOSITORY / "docs" / "benchmarks")
+            if name == "ops":
+                importlib.import_module("benchmarks.roofline").main()
     return 1 if failures else 0
 
 

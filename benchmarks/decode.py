@@ -16,7 +16,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPOSITORY))  # also run as a script: python benchmarks/decode.py
 
-from benchmarks.train_step import cpu_name, run  # noqa: E402
+from benchmarks.machine import cpu_name  # noqa: E402
+from benchmarks.pairs import run  # noqa: E402
 
 PEER = REPOSITORY / "benchmarks" / "peers" / "torch_decode.py"
 

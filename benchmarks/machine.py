@@ -6,6 +6,7 @@ import platform
 from importlib import metadata
 from pathlib import Path
 
+import minillm
 from minillm.kernels import NATIVE_BUILT
 
 
@@ -38,9 +39,9 @@ def isas() -> list[str]:
 
 
 def versions() -> str:
-    """Of minillm and of those peers that are installed."""
-    found = []
-    for name in ("minillm", "numpy", "torch", "tokenizers", "tiktoken"):
+    """Of minillm, and of those peers that are installed."""
+    found = [f"minillm {minillm.__version__}"]
+    for name in ("numpy", "torch", "tokenizers", "tiktoken"):
         try:
             found.append(f"{name} {metadata.version(name)}")
         except metadata.PackageNotFoundError:

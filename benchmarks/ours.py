@@ -9,15 +9,15 @@ import statistics
 import time
 
 import numpy as np
-import psutil
 
 import minillm as ml
 from benchmarks.shapes import SHAPES
+from minillm.backend import current_backend
 from minillm.memory import keep_freed_memory, peak_memory
 from minillm.models import GPT, GPTConfig
 
 
-def measure(shape_name: str, steps: int, warmup: int) -> dict:
+def measure(shape_name: str, steps: int, warmup: int, dtype: str) -> dict:
     """Time `steps` training steps on random tokens."""
     shape = SHAPES[shape_name]
     ml.seed(0)
@@ -28,6 +28,7 @@ def measure(shape_name: str, steps: int, warmup: int) -> dict:
         n_layer=shape.layers,
         n_head=shape.heads,
         d_model=shape.width,
+        dtype=dtype,
     )
     model = GPT(config)
     optimizer = ml.optim.AdamW(model.parameters(), lr=6e-4, betas=(0.9, 0.95), weight_decay=0.1)
@@ -53,7 +54,8 @@ def measure(shape_name: str, steps: int, warmup: int) -> dict:
         "tokens_per_s": shape.batch * shape.context / median,
         "loss": loss.item(),
         "peak_mb": peak_memory() / 2**20,
-        "threads": psutil.cpu_count(logical=False),
+        "dtype": dtype,
+        "backend": current_backend().name,
     }
 
 
@@ -63,9 +65,10 @@ def main() -> None:
     parser.add_argument("--shape", choices=SHAPES, default="char")
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=3)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     arguments = parser.parse_args()
     keep_freed_memory()
-    print(json.dumps(measure(arguments.shape, arguments.steps, arguments.warmup)))
+    print(json.dumps(measure(arguments.shape, arguments.steps, arguments.warmup, arguments.dtype)))
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ def run(command: list[str], variables: dict[str, str] | None = None, timeout: fl
     """The JSON line that a benchmark process prints last. `command`: arguments for Python."""
     count = str(threads())
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    environment |= {name: count for name in ("MINILLM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    environment |= dict.fromkeys(("MINILLM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), count)
     environment |= variables or {}
     try:
         result = subprocess.run(

@@ -8,6 +8,7 @@ fraction of a limit measures the limit again, beside it: `flops` and `bandwidth`
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 
@@ -33,7 +34,7 @@ def streams(megabytes: float, repeats: int = 4) -> dict[str, float]:
         loop, scale = getattr(_native, f"stream_{name}"), (2.0,) if name == "triad" else ()
         rounds = max(1, round(64 / megabytes))
         loop(*data, *scale, rounds)
-        seconds = fastest_seconds(lambda loop=loop, data=data, scale=scale: loop(*data, *scale, rounds), repeats)
+        seconds = fastest_seconds(partial(loop, *data, *scale, rounds), repeats)
         rates[name] = sum(x.nbytes for x in data) * rounds / seconds
     return rates
 
@@ -62,7 +63,7 @@ def tables(quick: bool) -> list[Table]:
     arithmetic = Table(
         "Multiply-adds",
         {"instruction set": "", "threads": "", "float32 GFLOP/s": ".0f", "bfloat16 GFLOP/s": ".0f"},
-        note="Without dot products of bfloat16 in hardware (avx512bf16 has them) its numbers are multiplied as float32.",
+        note="Without bfloat16 dot products in hardware (avx512bf16 has them) its numbers are multiplied as float32.",
     )
     memory = Table(
         "Memory, bytes read and written as a program sees them",

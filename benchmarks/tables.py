@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass
 class Table:
-    """One table. columns: each column's format, such as ".1f"; rows: values by column, None where nothing was measured."""
+    """columns: each column's format, such as ".1f"; rows: values by column, None where nothing was measured."""
 
     title: str
     columns: dict[str, str]

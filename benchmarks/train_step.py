@@ -1,113 +1,123 @@
-"""One training step, ours beside PyTorch's: python benchmarks/train_step.py
+"""One training step, ours beside PyTorch's, in float32 and in bfloat16: python -m benchmarks.train_step
 
-Each side runs in a process of its own (two BLAS or OpenMP runtimes in one process slow each other down), in turn:
-A B A B ..., so that a machine whose speed drifts slows both. Prints one Markdown table of medians with the CPU, the
-date and the versions; --output appends it to a file. Without torch, only our side is measured.
-
-The PyTorch side is benchmarks/peers/torch_gpt.py; --peer takes another script that prints the same JSON line.
+Each side runs in a process of its own, in turn. PyTorch's float32 is eager; against our bfloat16 runs its fastest mode,
+bfloat16 autocast eager or compiled, chosen for each shape by a trial. A third table holds our kernels without AVX-512
+and NumPy alone. Peak memory is the process's. The PyTorch side is benchmarks/peers/torch_gpt.py.
 """
 
 import argparse
-import datetime
-import importlib.util
-import json
-import os
-import platform
-import statistics
-import subprocess
 import sys
-from pathlib import Path
+from typing import Any
 
-REPOSITORY = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(REPOSITORY))  # also run as a script: python benchmarks/train_step.py
-
-from benchmarks.shapes import SHAPES  # noqa: E402
+from benchmarks.machine import description, isas, threads
+from benchmarks.pairs import PEERS, PeerError, alternate, have_torch, median, ratio, run
+from benchmarks.shapes import SHAPES
+from benchmarks.tables import Table, document
 
 STEPS = {"char": 50, "char-large": 4, "gpt2": 4, "gpt2-long": 2}
+SMALL = ["char", "gpt2"]  # shapes of the third table
+BEST_OF = ("bf16", "compile-bf16")  # modes of PyTorch that our bfloat16 is compared with
+COMPILE_SECONDS = 300  # torch.compile is given up after so long
+SIZES = "shape (batch, context, vocabulary, layers, heads, width)"
+COLUMNS = {
+    SIZES: "",
+    "ours ms": ".1f",
+    "ours MB": ".0f",
+    "torch ms": ".1f",
+    "torch MB": ".0f",
+    "torch's mode": "",
+    "torch / ours": ".2x",
+}
 
 
-def run(command: list[str]) -> dict:
-    """The JSON line a benchmark process prints."""
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    result = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=environment, check=False)
-    if result.returncode:
-        sys.exit(f"{' '.join(command)} failed:\n{result.stderr}")
-    return json.loads(result.stdout.splitlines()[-1])
+def ours(shape: str, steps: int, dtype: str = "float32", variables: dict[str, str] | None = None) -> dict:
+    """One run of our side; `variables` of the environment choose other kernels."""
+    options = ["--shape", shape, "--steps", str(steps), "--warmup", "2", "--dtype", dtype]
+    return run(["-m", "benchmarks.ours", *options], variables)
 
 
-def compare(shape: str, pairs: int, peer: list[str] | None) -> tuple[list[dict], list[dict]]:
-    """The results of `pairs` runs of each side, in turn."""
-    ours, theirs = [], []
-    options = ["--shape", shape, "--steps", str(STEPS[shape]), "--warmup", "2"]
-    for _ in range(pairs):
-        ours.append(run(["-m", "benchmarks.ours", *options]))
+def torch(shape: str, steps: int, mode: str) -> dict:
+    """One run of PyTorch's side."""
+    options = ["--shape", shape, "--steps", str(steps), "--warmup", "2", "--mode", mode, "--threads", str(threads())]
+    return run([str(PEERS / "torch_gpt.py"), *options], timeout=COMPILE_SECONDS if "compile" in mode else None)
+
+
+def best_mode(shape: str, steps: int, modes: tuple[str, ...]) -> str:
+    """PyTorch's fastest mode by one run each; one that fails is reported and out."""
+    seconds = {}
+    for mode in modes:
+        try:
+            seconds[mode] = torch(shape, steps, mode)["median_s"]
+        except PeerError as error:
+            print(f"{shape}: torch's {mode} is left out: {error}", file=sys.stderr)
+    print(f"{shape}: {', '.join(f'{mode} {s * 1000:.1f} ms' for mode, s in seconds.items())}", file=sys.stderr)
+    return min(seconds, key=seconds.__getitem__)
+
+
+def row(shape: str, results: dict[str, list[dict]], mode: str | None) -> dict[str, Any]:
+    """One line: medians over the runs' medians, and the median of the ratios pair by pair."""
+    sides = {side: results.get(side, []) for side in ("ours", "torch")}
+    seconds = {side: [r["median_s"] for r in runs] for side, runs in sides.items()}
+    cells: dict[str, Any] = {SIZES: f"{shape} {tuple(SHAPES[shape])}".replace("'", "")}
+    for side, runs in sides.items():
+        if runs:
+            cells[f"{side} ms"] = 1000 * median(seconds[side])
+            cells[f"{side} MB"] = median([r["peak_mb"] for r in runs])
+    return cells | {"torch's mode": mode, "torch / ours": ratio(seconds["ours"], seconds["torch"])}
+
+
+def compare(shapes: list[str], dtype: str, pairs: int, peer: bool, quick: bool) -> list[dict[str, Any]]:
+    """A row for each shape."""
+    rows = []
+    for shape in shapes:
+        steps = 2 if quick else STEPS[shape]
+        mode = None
         if peer:
-            theirs.append(run([*peer, *options]))
-    return ours, theirs
+            mode = "eager" if dtype == "float32" else best_mode(shape, steps, ("bf16",) if quick else BEST_OF)
+        sides = {"ours": lambda shape=shape, steps=steps: ours(shape, steps, dtype)}
+        if mode:
+            sides["torch"] = lambda shape=shape, steps=steps, mode=mode: torch(shape, steps, mode)
+        rows.append(row(shape, alternate(sides, pairs), mode))
+    return rows
 
 
-def row(shape: str, ours: list[dict], theirs: list[dict]) -> str:
-    """One line of the table: medians over the runs' medians, and the median of the ratios pair by pair."""
-    b, t, vocabulary, layers, heads, width = SHAPES[shape]
-    cells = [f"{shape} ({b}, {t}, {vocabulary}, {layers}, {heads}, {width})"]
-    for side in (ours, theirs):
-        if side:
-            seconds, memory = (statistics.median(r[key] for r in side) for key in ("median_s", "peak_mb"))
-            cells += [f"{seconds * 1000:.1f} ms", f"{memory:.0f} MB"]
-        else:
-            cells += ["", ""]
-    ratios = [b["median_s"] / a["median_s"] for a, b in zip(ours, theirs, strict=False)]
-    cells.append(f"{statistics.median(ratios):.2f}x" if ratios else "")
-    return f"| {' | '.join(cells)} |"
+def without(shapes: list[str], pairs: int, peer: bool, quick: bool) -> list[dict[str, Any]]:
+    """Rows of our kernels for older processors, and of NumPy alone, each beside PyTorch's float32."""
+    kinds = {"NumPy alone": {"MINILLM_BACKEND": "numpy"}}
+    if "avx2" in isas() and isas()[0] != "avx2":
+        kinds = {"avx2": {"MINILLM_ISA": "avx2"}} | kinds
+    rows = []
+    for shape in shapes:
+        steps = 2 if quick else STEPS[shape]
+        for kind, variables in kinds.items():
+            sides = {"ours": lambda shape=shape, steps=steps, env=variables: ours(shape, steps, variables=env)}
+            if peer:
+                sides["torch"] = lambda shape=shape, steps=steps: torch(shape, steps, "eager")
+            rows.append({"kernels": kind} | row(shape, alternate(sides, pairs), "eager" if peer else None))
+    return rows
 
 
-def cpu_name() -> str:
-    """The processor as /proc/cpuinfo names it (else as Python does), and how many cores this process may use."""
-    cpuinfo = Path("/proc/cpuinfo")
-    facts = (
-        dict(line.split(":", 1) for line in cpuinfo.read_text().split("\n\n")[0].splitlines())
-        if cpuinfo.exists()
-        else {}
-    )
-    facts = {key.strip(): value.strip() for key, value in facts.items()}
-    name = facts.get("model name") or platform.processor()
-    family = f" (family {facts['cpu family']}, model {facts['model']})" if "cpu family" in facts else ""
-    return f"{name}{family}, {os.cpu_count()} cores"
+def tables(quick: bool, shapes: list[str] | None = None, pairs: int = 3) -> list[Table]:
+    """float32, bfloat16, and the kernels for older processors."""
+    shapes = shapes or (["char"] if quick else list(SHAPES))
+    peer, pairs = have_torch(), 1 if quick else pairs
+    note = f"Forward, backward, clipping and AdamW on random tokens; medians of {pairs} paired runs."
+    small = [shape for shape in SMALL if shape in shapes]
+    return [
+        Table("Training step, float32", COLUMNS, compare(shapes, "float32", pairs, peer, quick), note),
+        Table("Training step, bfloat16", COLUMNS, compare(shapes, "bfloat16", pairs, peer, quick), note),
+        Table("Other kernels, float32", {"kernels": ""} | COLUMNS, without(small, min(pairs, 2), peer, quick)),
+    ]
 
 
 def main() -> None:
-    """Measure every shape asked for and print the table."""
+    """Measure every shape asked for and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--pairs", type=int, default=3, help="runs of each side, in turn")
-    parser.add_argument("--peer", type=Path, default=REPOSITORY / "benchmarks" / "peers" / "torch_gpt.py")
-    parser.add_argument("--mode", default="eager", help="how the PyTorch side runs: eager, bf16, compile, compile-bf16")
-    parser.add_argument("--output", type=Path, help="append the table to this file, too")
+    parser.add_argument("--quick", action="store_true")
     arguments = parser.parse_args()
-
-    peer = [str(arguments.peer), "--mode", arguments.mode, "--threads", str(os.cpu_count())]
-    if importlib.util.find_spec("torch") is None:
-        print("torch isn't installed (pip install 'minillm[oracle]'): measuring our side only", file=sys.stderr)
-        peer = None
-    lines, versions = [], set()
-    for shape in arguments.shapes:
-        ours, theirs = compare(shape, arguments.pairs, peer)
-        versions |= {result["peer"] for result in ours + theirs}
-        lines.append(row(shape, ours, theirs))
-        print(lines[-1], file=sys.stderr)
-    table = [
-        f"Training step, float32, {datetime.date.today()}, {cpu_name()}; "
-        f"{', '.join(sorted(versions))} ({arguments.mode}).",
-        f"Medians of {arguments.pairs} paired runs; the ratio is the median of the pairs' ratios.",
-        "",
-        "| shape (batch, context, vocabulary, layers, heads, width) | ours | peak | torch | peak | torch / ours |",
-        "|---|---|---|---|---|---|",
-        *lines,
-    ]
-    print("\n".join(table))
-    if arguments.output:
-        with arguments.output.open("a", encoding="utf-8") as file:
-            file.write("\n" + "\n".join(table) + "\n")
+    print(document(tables(arguments.quick, arguments.shapes, arguments.pairs), description()))
 
 
 if __name__ == "__main__":
