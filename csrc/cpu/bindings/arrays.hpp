@@ -46,6 +46,7 @@ using Released = nb::gil_scoped_release;
 
 void bind_activation(nb::module_& m);
 void bind_attention(nb::module_& m);
+void bind_bpe(nb::module_& m);
 void bind_gemm(nb::module_& m);
 void bind_gemv(nb::module_& m);
 void bind_loss(nb::module_& m);
