@@ -17,10 +17,13 @@ NB_MODULE(_native, m) {
   bind_activation(m);
   bind_attention(m);
   bind_bpe(m);
+  bind_dropout(m);
+  bind_embedding(m);
   bind_gemm(m);
   bind_gemv(m);
   bind_loss(m);
   bind_norm(m);
   bind_optim(m);
   bind_pool(m);
+  bind_softmax(m);
 }
