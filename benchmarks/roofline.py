@@ -14,6 +14,7 @@ from benchmarks.pairs import REPOSITORY
 
 VALUES = REPOSITORY / "docs" / "benchmarks" / "ops.json"
 PICTURE = REPOSITORY / "docs" / "images" / "roofline.png"
+LEAST = 0.02  # operations a byte: ops that do little but copy would stretch the picture to the left
 SIDES = {"forward": ("o", "tab:blue"), "backward": ("s", "tab:orange"), "whole": ("D", "tab:green")}
 
 
@@ -21,11 +22,11 @@ def draw(rows: list[dict[str, Any]], limits: dict[str, float], picture: Path, wh
     """rows: those of the table of ops; limits: 10^9 operations or bytes a second, by name."""
     import matplotlib
 
-    matplotlib.use("Agg")
+    matplotlib.use("Agg")  # a file, no window
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(12, 8), dpi=110)
-    points = [r for r in rows if r["GFLOP/s"] > 0]  # an op that only copies has no place here
+    points = [r for r in rows if r["operations a byte"] >= LEAST]
     draw_limits(axes, limits, points)
     for side, (marker, colour) in SIDES.items():
         chosen = [r for r in points if r["pass"] == side]
@@ -50,32 +51,33 @@ def draw_limits(axes: Any, limits: dict[str, float], points: list[dict[str, Any]
     x, y = _places(points)
     peak = limits["operations"]
     left, right, bottom = min(x) / 3, max(x) * 3, min(y) / 3
-    axes.set(xlim=(left, right), ylim=(bottom, peak * 2.5))
+    axes.set(xlim=(left, right), ylim=(bottom, max(peak, *y) * 2.5))
     for place, style in (("L3", "--"), ("memory", "-")):
         knee = peak / limits[place]
         axes.plot(
             [left, knee], [left * limits[place], peak], style, color="0.35", label=f"{place} {limits[place]:.0f} GB/s"
         )
     start = min(peak / limits["L3"], right)
-    axes.plot([start, right], [peak, peak], color="0.35")
-    axes.annotate(f"multiply-adds, {peak:.0f} GFLOP/s", (right, peak), (-6, 6), textcoords="offset points", ha="right")
+    axes.plot([start, right], [peak, peak], ":", color="0.35", label=f"multiply-adds, {peak:.0f} GFLOP/s")
 
 
 def name_points(figure: Any, axes: Any, points: list[dict[str, Any]]) -> None:
-    """Each point's op and shape beside it, at the nearest place where no other name or point is, with a thin line."""
+    """Each point's op (and shape, where there are several) by a thin line, at the nearest place that is still free."""
     figure.canvas.draw()
     renderer = figure.canvas.get_renderer()
     centres = [axes.transData.transform(place) for place in zip(*_places(points), strict=True)]
     taken = [_box(x - 6, y - 6, x + 6, y + 6) for x, y in centres]
     taken.append(axes.get_legend().get_window_extent(renderer))
+    shapes = {r["op"]: {other["shape"] for other in points if other["op"] == r["op"]} for r in points}
     for row, centre in zip(points, centres, strict=True):
         text = axes.annotate(
-            f"{row['op']} {row['shape']}",
+            f"{row['op']} {row['shape']}" if len(shapes[row["op"]]) > 1 else row["op"],
             (row["operations a byte"], row["GFLOP/s"]),
             xytext=(0, 0),
             textcoords="offset pixels",
-            fontsize=8,
+            fontsize=9,
             color=SIDES[row["pass"]][1],
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.85},
             va="center",
             ha="center",
             arrowprops={"arrowstyle": "-", "color": "0.6", "lw": 0.5, "shrinkB": 3},

@@ -20,6 +20,28 @@ from minillm.errors import ConfigError
 Array = Any  # np.ndarray, or the array type of another backend
 
 
+@dataclass
+class RowGradient:
+    """A gradient that is 0 but for some rows, such as an embedding's: a backward may return it in an array's place.
+
+    rows: (n,) different row numbers; values: (n, ...), what stands there; shape: of the whole gradient.
+    """
+
+    rows: Array
+    values: Array
+    shape: tuple[int, ...]
+
+    def dense(self) -> Array:
+        """The whole gradient."""
+        xp = array_module(self.values)
+        return self.add_to(xp.zeros(self.shape, self.values.dtype))
+
+    def add_to(self, gradient: Array) -> Array:
+        """Add it to a whole gradient in place, touching its own rows only."""
+        gradient[self.rows] += self.values
+        return gradient
+
+
 @dataclass(frozen=True)
 class Backend:
     """A named set of kernels over one array module; `parent` is the backend it falls back to."""
@@ -92,5 +114,7 @@ def arrays_in(values: Any) -> Iterator[Array]:
     if isinstance(values, tuple | list):
         for value in values:
             yield from arrays_in(value)
+    elif isinstance(values, RowGradient):
+        yield values.dense()
     elif hasattr(values, "dtype") and hasattr(values, "shape"):
         yield values

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from minillm.backend import Array, array_module, arrays_in
+from minillm.backend import Array, RowGradient, array_module, arrays_in
 from minillm.errors import GraphError
 from minillm.tracing import check_finite, is_tracing
 
@@ -101,7 +101,9 @@ def walk_back(root: Any, gradient: Array, retain_graph: bool) -> None:
             continue
         received = [g for g in gradients if g is not None]
         borrowed = {id(a) for a in [*received, *arrays_in(node.saved)]}
-        pulled_back = node.pull_back(gradients, retain_graph)
+        pulled_back = [
+            _placed(g, edge) for g, edge in zip(node.pull_back(gradients, retain_graph), node.edges, strict=True)
+        ]
         borrowed |= {id(g.base) for g in pulled_back if g is not None}
         times = Counter(map(id, pulled_back))  # one array may be the gradient of two inputs
         for edge, g in zip(node.edges, pulled_back, strict=True):
@@ -153,6 +155,18 @@ class Sum:
             self.value, self.owned = gradient, True
         else:
             self.value, self.owned = self.value + gradient, True
+
+
+def _placed(gradient: Any, edge: Any) -> Array | None:
+    """A gradient of some rows goes straight into a leaf that has one already (a tied embedding); else made whole."""
+    if not isinstance(gradient, RowGradient):
+        return gradient
+    if edge is None:
+        return None
+    if isinstance(edge, tuple) or edge.hooks or edge.grad is None or edge.grad.dtype != gradient.values.dtype:
+        return gradient.dense()
+    gradient.add_to(edge.grad)
+    return None
 
 
 def _edge(x: Any) -> Any:

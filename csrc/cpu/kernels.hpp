@@ -10,6 +10,8 @@
 
 #include "kernels/activation.hpp"
 #include "kernels/attention.hpp"
+#include "kernels/dropout.hpp"
+#include "kernels/embedding.hpp"
 #include "kernels/gemm.hpp"
 #include "kernels/gemv.hpp"
 #include "kernels/ladder.hpp"
@@ -17,11 +19,14 @@
 #include "kernels/norm.hpp"
 #include "kernels/optim.hpp"
 #include "kernels/peaks.hpp"
+#include "kernels/softmax.hpp"
 #include "kernels/sum_rows.hpp"
 
 #define MINILLM_KERNELS(KERNEL) \
   MINILLM_ACTIVATION_KERNELS(KERNEL) \
   MINILLM_ATTENTION_KERNELS(KERNEL)  \
+  MINILLM_DROPOUT_KERNELS(KERNEL)    \
+  MINILLM_EMBEDDING_KERNELS(KERNEL)  \
   MINILLM_GEMM_KERNELS(KERNEL)       \
   MINILLM_GEMV_KERNELS(KERNEL)       \
   MINILLM_LADDER_KERNELS(KERNEL)     \
@@ -29,6 +34,7 @@
   MINILLM_NORM_KERNELS(KERNEL)       \
   MINILLM_OPTIM_KERNELS(KERNEL)      \
   MINILLM_PEAKS_KERNELS(KERNEL)      \
+  MINILLM_SOFTMAX_KERNELS(KERNEL)    \
   MINILLM_SUM_ROWS_KERNELS(KERNEL)
 
 namespace minillm {

@@ -8,6 +8,7 @@
 
 NB_MODULE(_native, m) {
   using namespace minillm;
+  nb::set_leak_warnings(false);  // a tokenizer that lives as long as the program is none
   m.def("threads", &threads, "How many threads the kernels run on.");
   m.def("set_threads", &set_threads, nb::arg("n"));
   m.def("isa", [] { return std::string(kernels().isa); }, "The instruction set in use.");
@@ -15,6 +16,9 @@ NB_MODULE(_native, m) {
   m.def("select_isa", &select_isa, nb::arg("name"), "Use these kernels; False if the processor can't run them.");
   bind_activation(m);
   bind_attention(m);
+  bind_bpe(m);
+  bind_dropout(m);
+  bind_embedding(m);
   bind_gemm(m);
   bind_gemv(m);
   bind_ladder(m);
@@ -23,4 +27,5 @@ NB_MODULE(_native, m) {
   bind_optim(m);
   bind_peaks(m);
   bind_pool(m);
+  bind_softmax(m);
 }

@@ -23,13 +23,15 @@ def load_native() -> None:
         logging.getLogger("minillm").warning(WITHOUT)
 
 
-def native_for(arrays: Iterable[Any]) -> Any:
-    """The native module, where the backend in use includes it and it can take all these arrays; else None.
+def native_module() -> Any:
+    """The native module, where the backend in use includes it; else None."""
+    return importlib.import_module("minillm._native") if "native" in current_backend().lineage() else None
 
-    For work outside the op table, such as an optimizer's. The kernels take contiguous, aligned float32 arrays.
+
+def native_for(arrays: Iterable[Any]) -> Any:
+    """`native_module`, where it can take all these arrays: its kernels want contiguous, aligned float32.
+
+    For work outside the op table, such as an optimizer's.
     """
-    if "native" not in current_backend().lineage():
-        return None
-    if all(a.dtype == "float32" and a.flags.c_contiguous and a.flags.aligned for a in arrays):
-        return importlib.import_module("minillm._native")
-    return None
+    fit = all(a.dtype == "float32" and a.flags.c_contiguous and a.flags.aligned for a in arrays)
+    return native_module() if fit else None

@@ -42,13 +42,18 @@ def keep_mask(xp, shape, p, key):
     and counter block `counter` is at least p 2³². A counter-based generator has no state to carry: any
     backend can draw any part of the mask on its own.
     """
-    if not 0 <= p <= 1:
-        raise ConfigError(f"dropout: p={p} must be between 0 and 1: the probability that an element is dropped")
+    check_probability(p)
     seed, counter = key
     n = int(np.prod(shape))
     stream = np.random.Philox(key=seed, counter=[0, 0, counter, 0])
     words = stream.random_raw((n + 1) // 2).view(np.uint32)[:n]
     return xp.asarray(words.reshape(shape) >= np.uint64(round(p * 2**32)))
+
+
+def check_probability(p):
+    """ConfigError unless p is a probability."""
+    if not 0 <= p <= 1:
+        raise ConfigError(f"dropout: p={p} must be between 0 and 1: the probability that an element is dropped")
 
 
 def _scale(p):

@@ -6,6 +6,7 @@ import numpy as np
 
 from minillm.configs.config import Config
 from minillm.errors import ConfigError
+from minillm.kernels import native_module
 from minillm.memory import memory_in_use
 from minillm.models import GPTConfig
 from minillm.planning import counts, energy, trial
@@ -92,12 +93,13 @@ def _peak(memory: dict[str, int], config: GPTConfig, parts: int) -> int:
     """Most bytes at one time: when backward begins, or when it ends.
 
     Backward frees activations as it makes gradients, so one batch doesn't need both; the second part of an
-    accumulated batch does. At the end, a tied embedding's gradient is made apart and added to the head's.
+    accumulated batch does. At the end, a tied embedding's gradient is made apart and added to the head's; the native
+    kernel makes its few rows only.
     """
     lasting = memory["weights"] + memory["optimizer moments"] + memory["data"]
     begins = memory["saved activations"] + memory["temporaries"] + (memory["gradients"] if parts > 1 else 0)
     embedding = config.vocab_size * config.d_model * np.dtype(config.array_dtype).itemsize
-    ends = memory["gradients"] + (embedding if config.tie_weights else 0)
+    ends = memory["gradients"] + (embedding if config.tie_weights and not native_module() else 0)
     return lasting + max(begins, ends)
 
 

@@ -72,6 +72,10 @@ class Tokenizer(ABC):
             ids += [self.special_tokens[part]] if part in allowed else self._encode_plain(part)
         return ids
 
+    def encode_batch(self, texts: Iterable[str], allowed_special: Allowed = frozenset()) -> list[list[int]]:
+        """The ids of each text, as `encode` gives them."""
+        return [self.encode(text, allowed_special) for text in texts]
+
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes the ids stand for; not always whole UTF-8 characters. TokenError for what is no id."""
         return b"".join([self.token_bytes(_whole_number(token)) for token in ids])

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from minillm.errors import ConfigError, TokenError
+from minillm.kernels import native_module
 from minillm.tokenizers import readers
-from minillm.tokenizers.base import Tokenizer
+from minillm.tokenizers.base import Allowed, Tokenizer
 from minillm.tokenizers.bpe_training import count_chunks, learn_merges
 from minillm.tokenizers.huggingface import read_huggingface
 from minillm.tokenizers.merging import Merges, merge
+from minillm.tokenizers.native import character_kinds, known_pattern
 from minillm.tokenizers.patterns import chunks, compile_pattern
 from minillm.tokenizers.special import LARGEST_VOCABULARY, check_specials, number_specials
 from minillm.tokenizers.text import without_lone_surrogates
@@ -48,6 +50,7 @@ class BPETokenizer(Tokenizer):
         self._bytes = {**vocabulary, **{i: name.encode() for name, i in self.special_tokens.items()}}
         self._byte_ids = {token[0]: i for i, token in vocabulary.items() if len(token) == 1}
         self._cache: dict[str, list[int]] = {}
+        self._native_encoder: Any = None  # made when first needed
         if len(self._byte_ids) != 256:
             raise TokenError(f"the vocabulary has {len(self._byte_ids)} of the 256 single bytes; it needs them all")
         if len(self._bytes) != len(vocabulary) + len(self.special_tokens):
@@ -132,6 +135,9 @@ class BPETokenizer(Tokenizer):
 
     def encode_bytes(self, data: bytes) -> list[int]:
         """The ids of any bytes, UTF-8 or not, as one chunk; `decode_bytes` gives them back."""
+        native = self._native()
+        if native:
+            return native.encode_chunk(data)
         if data in self._whole:
             return [self._whole[data]]
         return merge([self._byte_ids[byte] for byte in data], self.merges)
@@ -148,7 +154,31 @@ class BPETokenizer(Tokenizer):
             ids = [*ids[:i], self.merges[ids[i], ids[i + 1]][1], *ids[i + 2 :]]
             steps.append(ids)
 
+    def encode_batch(self, texts: Iterable[str], allowed_special: Allowed = frozenset()) -> list[list[int]]:
+        """The ids of each text, as `encode` gives them; with the native kernels, by all threads."""
+        texts = list(texts)
+        native, pattern = self._native(), known_pattern(self.pattern)
+        if not native or not pattern or allowed_special or not all(isinstance(text, str) for text in texts):
+            return super().encode_batch(texts, allowed_special)
+        return native.encode_batch(pattern, character_kinds(), [without_lone_surrogates(text) for text in texts])
+
+    def _native(self) -> Any:
+        """The C++ encoder of this vocabulary; None where there is none, or another backend was chosen."""
+        module = native_module()
+        if module and not self._native_encoder:
+            byte_ids = [self._byte_ids[byte] for byte in range(256)]
+            merges = [(*pair, *rule) for pair, rule in self.merges.items()]
+            self._native_encoder = module.BPEEncoder(byte_ids, merges, list(self._whole.items()))
+        return self._native_encoder if module else None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies and other processes, which make a native encoder of their own."""
+        return {**self.__dict__, "_native_encoder": None}
+
     def _encode_plain(self, text: str) -> list[int]:
+        native, pattern = self._native(), known_pattern(self.pattern)
+        if native and pattern:
+            return native.encode(pattern, character_kinds(), text)
         ids: list[int] = []
         for chunk in chunks(self.pattern, text):
             known = self._cache.get(chunk)

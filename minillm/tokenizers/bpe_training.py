@@ -13,14 +13,21 @@ from contextlib import suppress
 from heapq import heapify, heappop, heappush
 from typing import Any
 
+from minillm.kernels import native_module
+from minillm.tokenizers.native import character_kinds, known_pattern
 from minillm.tokenizers.patterns import chunks
 from minillm.tokenizers.text import documents
 
 Pair = tuple[int, int]
+BATCH = 1 << 24  # characters that the native code counts at a time
+SLICE = 64  # merges that it learns at a time
 
 
 def count_chunks(texts: Iterable[str], pattern: str) -> Counter[bytes]:
     """How often each chunk occurs, as UTF-8 bytes (lone surrogates as U+FFFD). Shows its progress on a terminal."""
+    native, name = native_module(), known_pattern(pattern)
+    if native and name:
+        return _count_natively(native, texts, name)
     counts: Counter[str] = Counter()
     with _progress("reading", "character") as bar:
         for text in documents(texts):
@@ -29,12 +36,30 @@ def count_chunks(texts: Iterable[str], pattern: str) -> Counter[bytes]:
     return Counter({chunk.encode(): count for chunk, count in counts.items()})
 
 
+def _count_natively(native: Any, texts: Iterable[str], pattern: str) -> Counter[bytes]:
+    """The same by all threads, for a few million characters at a time."""
+    counts, waiting, size = native.ChunkCounts(), [], 0
+    with _progress("reading", "character") as bar:
+        for text in documents(texts):
+            waiting.append(text)
+            size += len(text)
+            if size >= BATCH:
+                counts.add(pattern, character_kinds(), waiting)
+                bar.update(size)
+                waiting, size = [], 0
+        counts.add(pattern, character_kinds(), waiting)
+    return Counter(dict(counts.items()))
+
+
 def learn_merges(counts: Counter[bytes], n_merges: int) -> list[Pair]:
     """The merges in the order learnt; the i-th makes token 256 + i. Fewer if every chunk has become one token.
 
     Of equally frequent pairs the one with the smallest ids goes first, so the result depends on the text alone.
     Shows a progress bar on a terminal.
     """
+    native = native_module()
+    if native:
+        return _learn_natively(native, counts, n_merges)
     words = [(list(chunk), count) for chunk, count in sorted(counts.items()) if len(chunk) > 1]
     frequency: dict[Pair, int] = defaultdict(int)
     places: dict[Pair, set[int]] = defaultdict(set)
@@ -57,6 +82,19 @@ def learn_merges(counts: Counter[bytes], n_merges: int) -> list[Pair]:
                 heappush(heap, (-frequency[changed], changed))
             merges.append(pair)
             bar.update()
+    return merges
+
+
+def _learn_natively(native: Any, counts: Counter[bytes], n_merges: int) -> list[Pair]:
+    learner = native.MergeLearner([(chunk, count) for chunk, count in counts.items() if len(chunk) > 1])
+    merges: list[Pair] = []
+    with _progress("BPE merges", "merge", n_merges) as bar:
+        while len(merges) < n_merges:
+            learnt = learner.learn(min(SLICE, n_merges - len(merges)))  # between two calls Ctrl-C is heard
+            if not learnt:
+                break
+            merges += learnt
+            bar.update(len(learnt))
     return merges
 
 

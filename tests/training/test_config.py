@@ -64,7 +64,7 @@ def test_texts_of_all_kinds_survive_toml(tmp_path: Path) -> None:
             r"unknown field 'learning_rat' in .*; did you mean 'learning_rate'\?",
         ),
         ("[model]\nn_layers = 1", r"unknown field 'n_layers' in \[model\]; did you mean 'n_layer'\?"),
-        ("[model]\nzzz = 1", r"unknown field 'zzz' in \[model\]; known: activation, bias"),
+        ("[model]\nzzz = 1", r"unknown field 'zzz' in \[model\]; known: activation, activation_checkpointing, bias"),
         ("steps = 3", r"unknown section \[steps\]"),
         ("training = 3", r"must be a section: a line \[training\]"),
         ("[training]\nsteps = 'many'", "steps is 'many', it must be a whole number"),

@@ -46,6 +46,9 @@ using Released = nb::gil_scoped_release;
 
 void bind_activation(nb::module_& m);
 void bind_attention(nb::module_& m);
+void bind_bpe(nb::module_& m);
+void bind_dropout(nb::module_& m);
+void bind_embedding(nb::module_& m);
 void bind_gemm(nb::module_& m);
 void bind_gemv(nb::module_& m);
 void bind_ladder(nb::module_& m);
@@ -54,5 +57,6 @@ void bind_norm(nb::module_& m);
 void bind_optim(nb::module_& m);
 void bind_peaks(nb::module_& m);
 void bind_pool(nb::module_& m);
+void bind_softmax(nb::module_& m);
 
 }  // namespace minillm

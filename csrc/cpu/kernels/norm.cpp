@@ -4,33 +4,15 @@
 #include <cmath>
 
 #include "kernels.hpp"
+#include "kernels/rows.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
-#include "simd.hpp"
 
 namespace minillm::ISA {
 
 constexpr int64_t GRAIN = 1 << 13;    // elements; fewer aren't worth a second thread
 constexpr int64_t PART_ROWS = 64;     // at least: rows whose weight gradients are added up by one thread
 constexpr int64_t MOST_PARTS = 32;
-
-// Sum over j of f(j, n - j), a vector whose lanes past n are 0; in blocks, so that the error doesn't grow with n.
-template <class F>
-static float sum_over(int64_t n, F f) {
-  constexpr int64_t BLOCK = 32 * LANES;
-  double total = 0;
-  for (int64_t block = 0; block < n; block += BLOCK) {
-    vec part{};
-    for (int64_t j = block; j < std::min(block + BLOCK, n); j += LANES) part += f(j, n - j);
-    total += sum(part);
-  }
-  return (float)total;
-}
-
-template <class F>
-static void for_vectors(int64_t n, F f) {
-  for (int64_t j = 0; j < n; j += LANES) f(j, n - j);
-}
 
 static void forward_row(const NormForward& a, int64_t row) {
   const int64_t d = a.d, at = row * d;
@@ -41,11 +23,12 @@ static void forward_row(const NormForward& a, int64_t row) {
     });
     x = a.total + at;
   }
-  const float mean = a.mean ? sum_over(d, [&](int64_t j, int64_t left) { return load_up_to(x + j, left); }) / d : 0.0f;
-  const float variance = sum_over(d, [&](int64_t j, int64_t left) {
+  const auto value = [&](int64_t j, int64_t left) { return load_up_to(x + j, left); };
+  const float mean = a.mean ? (float)(sum_over(d, value) / d) : 0.0f;
+  const float variance = (float)(sum_over(d, [&](int64_t j, int64_t left) {
     const vec centred = only_first(load_up_to(x + j, left) - mean, left);
     return centred * centred;
-  }) / d;
+  }) / d);
   const float inverse = 1 / std::sqrt(variance + a.eps);
   for_vectors(d, [&](int64_t j, int64_t left) {
     vec y = (load_up_to(x + j, left) - mean) * inverse;
@@ -69,15 +52,19 @@ static void backward_row(const NormBackward& a, int64_t row, float* dweight, flo
   const int64_t d = a.d, at = row * d;
   const float mean = a.mean ? a.mean[row] : 0.0f, inverse = a.inverse[row];
   const auto x_hat = [&](int64_t j, int64_t left) { return (load_up_to(a.x + at + j, left) - mean) * inverse; };
-  const auto dx_hat = [&](int64_t j, int64_t left) {
+  float* const dx_hat = a.dx + at;  // until dx itself takes its place
+  const float sum_dx_hat = (float)sum_over(d, [&](int64_t j, int64_t left) {
     const vec dy = load_up_to(a.dy + at + j, left);
-    return a.weight ? dy * load_up_to(a.weight + j, left) : dy;
-  };
-  const float average = a.mean ? sum_over(d, dx_hat) / d : 0.0f;
-  const float along = sum_over(d, [&](int64_t j, int64_t left) { return dx_hat(j, left) * x_hat(j, left); }) / d;
+    const vec v = a.weight ? dy * load_up_to(a.weight + j, left) : dy;
+    store_up_to(dx_hat + j, v, left);
+    return v;
+  });
+  const float average = a.mean ? sum_dx_hat / d : 0.0f;
+  const auto product = [&](int64_t j, int64_t left) { return load_up_to(dx_hat + j, left) * x_hat(j, left); };
+  const float along = (float)(sum_over(d, product) / d);
   for_vectors(d, [&](int64_t j, int64_t left) {
     const vec x = x_hat(j, left), dy = load_up_to(a.dy + at + j, left);
-    store_up_to(a.dx + at + j, (dx_hat(j, left) - average - x * along) * inverse, left);
+    store_up_to(a.dx + at + j, (load_up_to(dx_hat + j, left) - average - x * along) * inverse, left);
     if (dweight) store_up_to(dweight + j, load_up_to(dweight + j, left) + dy * x, left);
     if (dbias) store_up_to(dbias + j, load_up_to(dbias + j, left) + dy, left);
   });

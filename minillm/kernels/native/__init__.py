@@ -6,10 +6,22 @@ reference. $MINILLM_ISA forces an instruction set, $MINILLM_THREADS the number o
 
 from minillm import _native
 from minillm.backend import register_backend
-from minillm.kernels.native import activation, attention, gemv, head, linear, norm
+from minillm.kernels.native import activation, attention, dropout, embedding, gemv, head, linear, loss, norm, softmax
 from minillm.kernels.native.environment import configure
 
 configure(_native)
 BACKEND = register_backend("native")
 
-__all__ = ["BACKEND", "activation", "attention", "gemv", "head", "linear", "norm"]
+__all__ = [
+    "BACKEND",
+    "activation",
+    "attention",
+    "dropout",
+    "embedding",
+    "gemv",
+    "head",
+    "linear",
+    "loss",
+    "norm",
+    "softmax",
+]

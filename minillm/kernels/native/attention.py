@@ -10,8 +10,8 @@ import numpy as np
 
 from minillm import _native, ops
 from minillm.kernels.native.arrays import float32
+from minillm.kernels.native.dropout import keep_mask
 from minillm.ops.attention import check_attention
-from minillm.ops.dropout import keep_mask
 from minillm.registry import kernel
 from minillm.tape import is_grad_enabled
 
@@ -44,7 +44,7 @@ def attention(
     check_attention(q, k, v, mask, causal)
     scale = 1 / math.sqrt(q.shape[-1]) if scale is None else scale
     scores = (*q.shape[:3], k.shape[2])
-    keep = keep_mask(xp, scores, dropout, key) if dropout else None
+    keep = keep_mask(scores, dropout, key) if dropout else None
     mask = None if mask is None else np.broadcast_to(mask, scores)
     o = heads_last((*q.shape[:3], v.shape[-1]))
     if q.shape[2] == 1 and k.shape[2] and keep is None and not is_grad_enabled():  # causal or not: it sees every key
