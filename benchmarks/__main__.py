@@ -8,25 +8,42 @@ A peer that isn't installed is left out.
 
 import argparse
 import importlib
-import importlib.util
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 from benchmarks.machine import description
 from benchmarks.pairs import REPOSITORY, PeerError
 from benchmarks.tables import Table, document, parse, write
 
 NAMES = ["peaks", "train-step", "gemm", "ops", "tokenizer", "decode", "ladder"]
-# Those with a command of their own, and what makes it quick. They print their tables.
-COMMANDS = {"tokenizer": ["--quick"], "decode": ["--batches", "1", "--pairs", "1", "--tokens", "5"]}
+DATA = Path(os.environ.get("MINILLM_DATA", REPOSITORY.parent / "shared" / "data"))
 DOCUMENTS = {name: [REPOSITORY / "docs" / "benchmarks.md"] for name in NAMES}
 DOCUMENTS["ladder"].append(REPOSITORY / "csrc" / "README.md")
 
 
+def tokenizer_options(quick: bool) -> list[str]:
+    """The text, and how many pairs."""
+    text = DATA / "tinyshakespeare.txt"
+    if not text.exists():
+        raise PeerError(f"needs {text.name}, gpt2_encoder.json and gpt2_vocab.bpe in the folder $MINILLM_DATA")
+    return [str(text), *(["--pairs", "1"] if quick else [])]
+
+
+def decode_options(quick: bool) -> list[str]:
+    """Fewer and shorter runs."""
+    return ["--batches", "1", "--pairs", "1", "--tokens", "5"] if quick else []
+
+
+PRINTED = {"tokenizer": tokenizer_options, "decode": decode_options}  # commands of their own, which print Markdown
+
+
 def printed_tables(name: str, quick: bool) -> list[Table]:
     """The tables that `python -m benchmarks.NAME` prints."""
-    command = [sys.executable, "-m", f"benchmarks.{name}", *(COMMANDS[name] if quick else [])]
-    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False)
+    command = [sys.executable, "-m", f"benchmarks.{name}", *PRINTED[name](quick)]
+    variables = {**os.environ, "MINILLM_DATA": str(DATA)}
+    result = subprocess.run(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY, env=variables, check=False)
     if result.returncode:
         raise PeerError(f"{' '.join(command[1:])} failed")
     return parse(result.stdout)
@@ -34,7 +51,7 @@ def printed_tables(name: str, quick: bool) -> list[Table]:
 
 def measure(name: str, quick: bool) -> list[Table]:
     """The tables of one benchmark."""
-    if name in COMMANDS:
+    if name in PRINTED:
         return printed_tables(name, quick)
     return importlib.import_module(f"benchmarks.{name.replace('-', '_')}").tables(quick)
 
@@ -55,9 +72,6 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--quick figures aren't worth writing down: leave out one of --quick and --write")
     failures = 0
     for name in options.names or NAMES:
-        if importlib.util.find_spec(f"benchmarks.{name.replace('-', '_')}") is None:
-            print(f"{name}: not in this version", file=sys.stderr)
-            continue
         try:
             tables = measure(name, options.quick)
         except PeerError as error:

@@ -15,7 +15,8 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks.train_step import cpu_name, run
+from benchmarks.machine import cpu_name
+from benchmarks.pairs import run
 
 VOCABULARY = 8192
 TIMES = 10
