@@ -121,7 +121,7 @@ def main(arguments: list[str] | None = None) -> None:
         return
     megabytes = len(text.encode()) / 1e6
     print(f"BPE on {megabytes:.1f} MB, {datetime.date.today()}, {cpu_name()}; medians of {parsed.pairs} paired runs.\n")
-    print("| work | ours | | peer | | | peer / ours |\n|---|---|---|---|---|---|---|")
+    print("| work | ours | ours, rate | peer | its time | its rate | peer / ours |\n|---|---|---|---|---|---|---|")
     for work in SIDES:
         print(row(work, parsed.text, megabytes, parsed.pairs), flush=True)
 
