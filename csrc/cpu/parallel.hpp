@@ -34,9 +34,16 @@ static inline void observe() {
 #endif
 }
 
+// How OpenMP hands its arguments to the team is out of ThreadSanitizer's sight, too.
+#if defined(__SANITIZE_THREAD__)
+#define MINILLM_UNCHECKED __attribute__((no_sanitize("thread")))
+#else
+#define MINILLM_UNCHECKED
+#endif
+
 // Run body(thread, n_threads) on every thread of the team, at most `most` of them. Not to be nested.
 template <class Body>
-static inline void parallel(int most, Body&& body) {
+MINILLM_UNCHECKED static inline void parallel(int most, Body&& body) {
   const int n = std::min(most, threads());
   if (n <= 1) {
     body(0, 1);

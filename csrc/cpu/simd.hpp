@@ -110,6 +110,14 @@ inline float sum(vec v) {
   return part[0];
 }
 
+inline int32_t sum(ivec v) {
+  int32_t part[LANES];
+  std::memcpy(part, &v, sizeof v);
+  for (int64_t half = LANES / 2; half > 0; half /= 2)
+    for (int64_t i = 0; i < half; ++i) part[i] += part[i + half];
+  return part[0];
+}
+
 inline float largest(vec v) {
   float m = v[0];
   for (int64_t i = 1; i < LANES; ++i) m = v[i] > m ? v[i] : m;

@@ -95,17 +95,22 @@ static void floats(const Gemv<Weight>& g) {
 
 // A row of x as whole numbers from -127 to 127 times the scale that is returned. `padded` >= inputs, filled with 0.
 static float quantize_row(const float* x, int8_t* q, int64_t inputs, int64_t padded) {
-  float top = 1e-30f;
-  bool finite = true;
-  for (int64_t i = 0; i < inputs; ++i) {
-    const float size = __builtin_fabsf(x[i]);
-    finite &= size <= __FLT_MAX__;
-    top = size > top ? size : top;
+  typedef int8_t bytes __attribute__((vector_size(LANES)));
+  vec top = broadcast(1e-30f), not_finite{};
+  for (int64_t i = 0; i < inputs; i += LANES) {
+    const vec v = load_up_to(x + i, inputs - i);
+    top = max(max(v, -v), top);
+    not_finite += v - v;  // NaN for NaN and infinity, else 0
   }
-  const float per_step = 127.0f / top;
-  for (int64_t i = 0; i < inputs; ++i) q[i] = finite ? (int8_t)__builtin_rintf(x[i] * per_step) : 0;
-  for (int64_t i = inputs; i < padded; ++i) q[i] = 0;
-  return finite ? top / 127.0f : __builtin_nanf("");
+  const float largest_x = largest(top), per_step = 127.0f / largest_x;
+  const bool finite = sum(not_finite) == 0;
+  const vec shift = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
+  for (int64_t i = 0; i < padded; i += LANES) {
+    const vec steps = finite ? (load_up_to(x + i, inputs - i) * per_step + shift) - shift : vec{};
+    const bytes rounded = __builtin_convertvector(__builtin_convertvector(steps, ivec), bytes);
+    std::memcpy(q + i, &rounded, sizeof rounded);
+  }
+  return finite ? largest_x / 127.0f : __builtin_nanf("");
 }
 
 #if defined(__AVX512VNNI__)
@@ -137,14 +142,11 @@ static void int_dots(const int8_t* x, int64_t padded, const int8_t* w, int64_t i
     }
   }
   for (int m = 0; m < M; ++m)
-    for (int n = 0; n < N; ++n) {
-      const ivec lanes = (ivec)_mm512_sub_epi32(total[m][n], of_weights[m]);
-      sums[m][n] = 0;
-      for (int64_t i = 0; i < LANES; ++i) sums[m][n] += lanes[i];
-    }
+    for (int n = 0; n < N; ++n)
+      sums[m][n] = sum((ivec)total[m][n] - (ivec)of_weights[m]);
 }
 #else
-constexpr int64_t BYTES = 1;
+constexpr int64_t BYTES = LANES;
 
 template <int N, int M>
 static void int_dots(const int8_t* x, int64_t padded, const int8_t* w, int64_t inputs, int32_t (*sums)[N]) {
