@@ -18,6 +18,7 @@ from benchmarks.pairs import REPOSITORY, PeerError
 from benchmarks.tables import Table, document, parse, write
 
 NAMES = ["peaks", "train-step", "gemm", "ops", "tokenizer", "decode", "ladder"]
+BUSY = 0.5  # load average above which figures aren't worth much
 DATA = Path(os.environ.get("MINILLM_DATA", REPOSITORY.parent / "shared" / "data"))
 DOCUMENTS = {name: [REPOSITORY / "docs" / "benchmarks.md"] for name in NAMES}
 DOCUMENTS["ladder"].append(REPOSITORY / "csrc" / "README.md")
@@ -49,6 +50,15 @@ def printed_tables(name: str, quick: bool) -> list[Table]:
     return parse(result.stdout)
 
 
+def warn_if_busy() -> None:
+    """Say so if other programs are running: two threads that wait for each other lose most of their speed then."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0
+    if load > BUSY:
+        print(
+            f"load average {load:.1f}: other programs are running here, so these figures will be wrong", file=sys.stderr
+        )
+
+
 def measure(name: str, quick: bool) -> list[Table]:
     """The tables of one benchmark."""
     if name in PRINTED:
@@ -70,6 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
     if options.quick and options.write:
         parser.error("--quick figures aren't worth writing down: leave out one of --quick and --write")
+    warn_if_busy()
     failures = 0
     for name in options.names or NAMES:
         try:

@@ -55,7 +55,7 @@ def draw_limits(axes: Any, limits: dict[str, float], points: list[dict[str, Any]
     for place, style in (("L3", "--"), ("memory", "-")):
         knee = peak / limits[place]
         axes.plot(
-            [left, knee], [left * limits[place], peak], style, color="0.35", label=f"{place} {limits[place]:.0f} GB/s"
+            [left, knee], [left * limits[place], peak], style, color="0.35", label=f"{place}, {limits[place]:.0f} GB/s"
         )
     start = min(peak / limits["L3"], right)
     axes.plot([start, right], [peak, peak], ":", color="0.35", label=f"multiply-adds, {peak:.0f} GFLOP/s")

@@ -98,6 +98,7 @@ def test_train_step_rows():
         "torch ms": 50.0,
         "torch MB": 300,
         "torch's mode": "bf16",
+        "pairs": 3,
         "torch / ours": 2.0,
     }
     alone = train_step.row("char", {"ours": side([0.01], 80)}, None)
@@ -113,6 +114,8 @@ def test_torchs_best_mode_is_the_fastest_that_works(monkeypatch, capsys):
     monkeypatch.setattr(train_step, "torch", torch)
     assert train_step.best_mode("char", 1, ("eager", "bf16", "compile-bf16")) == "bf16"
     assert "compile-bf16 is left out: no compiler" in capsys.readouterr().err
+    with pytest.raises(PeerError, match="none of its modes"):
+        train_step.best_mode("char", 1, ("compile-bf16",))
 
 
 def test_gemm_rows():
@@ -180,13 +183,17 @@ def test_the_command(monkeypatch, capsys):
         return [TABLE]
 
     monkeypatch.setattr(command, "measure", measure)
+    monkeypatch.setattr(command.os, "getloadavg", lambda: (3.0, 2.0, 1.0))
     assert command.main(["peaks", "--quick"]) == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert "load average 3.0" in err
+    monkeypatch.setattr(command.os, "getloadavg", lambda: (0.1, 2.0, 1.0))
     assert (
         out.startswith("## peaks\n\n") and "| a | 1.2 | 50% | 1.50x |" in out and re.search(r"\d{4}-\d\d-\d\d; ", out)
     )
     assert command.main([]) == 1  # the others are measured all the same
     printed = capsys.readouterr()
+    assert "load average" not in printed.err
     assert "gemm: it broke" in printed.err and printed.out.count("| a |") == len(command.NAMES) - 1
     for arguments in (["nonsense"], ["--quick", "--write"]):
         with pytest.raises(SystemExit):
