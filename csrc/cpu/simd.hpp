@@ -84,14 +84,21 @@ inline void store_up_to(float* p, vec v, int64_t n) {
     store_first(p, v, n);
 }
 
-// The first n lanes of v, the others 0: for sums over the end of a row.
-inline vec only_first(vec v, int64_t n) {
-  ivec lane;
-  for (int32_t i = 0; i < LANES; ++i) lane[i] = i;
-  return lane < (int32_t)n ? v : vec{};
+// 0, 1, 2, ...: a constant in memory, where GCC 12 would put a vector filled lane by lane together anew each time.
+inline ivec lane_numbers() {
+  static constexpr int32_t NUMBERS[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+  ivec v;
+  std::memcpy(&v, NUMBERS, sizeof v);
+  return v;
 }
 
-// NaN in a or b gives b's element, as the x86 instruction does: write max(x, largest) to keep a NaN out of `largest`.
+// The first n lanes of v, the others 0: for sums over the end of a row.
+inline vec only_first(vec v, int64_t n) {
+  return lane_numbers() < (int32_t)n ? v : vec{};
+}
+
+// NaN in a or b gives b's element, as the x86 instruction does: max(x, largest) keeps a NaN out of `largest`, max(0, x)
+// passes it on.
 inline vec max(vec a, vec b) { return a > b ? a : b; }
 inline vec min(vec a, vec b) { return a < b ? a : b; }
 
@@ -101,35 +108,41 @@ inline vec sqrt(vec v) {
   return out;
 }
 
-// Added in halves, not one after the other: the order is fixed and the error grows with log2(LANES).
-inline float sum(vec v) {
-  float part[LANES];
-  store(part, v);
-  for (int64_t half = LANES / 2; half > 0; half /= 2)
-    for (int64_t i = 0; i < half; ++i) part[i] += part[i + half];
-  return part[0];
+// Each lane's element changes places with that of the lane `distance` away, a power of 2.
+template <class Vector>
+inline Vector exchanged(Vector v, int32_t distance) {
+  return __builtin_shuffle(v, lane_numbers() ^ distance);
 }
 
-inline int32_t sum(ivec v) {
-  int32_t part[LANES];
-  std::memcpy(part, &v, sizeof v);
-  for (int64_t half = LANES / 2; half > 0; half /= 2)
-    for (int64_t i = 0; i < half; ++i) part[i] += part[i + half];
-  return part[0];
+// Added in halves, not one after the other: the order is fixed and the error grows with log2(LANES).
+template <class Vector>
+inline auto sum(Vector v) {
+  for (int32_t half = LANES / 2; half > 0; half /= 2) v += exchanged(v, half);
+  return v[0];
 }
 
 inline float largest(vec v) {
-  float m = v[0];
-  for (int64_t i = 1; i < LANES; ++i) m = v[i] > m ? v[i] : m;
-  return m;
+  for (int32_t half = LANES / 2; half > 0; half /= 2) v = max(exchanged(v, half), v);
+  return v[0];
+}
+
+// p 2^n for whole n, also where 2^n alone is too large or small for a float.
+inline vec times_power_of_2(vec p, vec n) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_scalef_ps((__m512)p, (__m512)n);
+#else
+  const ivec power = __builtin_convertvector(n == n ? n : vec{}, ivec);
+  const ivec half = power >> 1;
+  const ivec low = (half + 127) << 23, high = (power - half + 127) << 23;
+  return p * (vec)low * (vec)high;
+#endif
 }
 
 // e^x to about 1 unit in the last place; 0 below -104, infinity above 88.8, NaN for NaN.
 //
-// x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial of degree 7; times 2^n in two steps, so that
-// results below the smallest normal number come out, too.
+// x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial of degree 7; times 2^n.
 inline vec exp(vec x) {
-  const vec clipped = x > 89.0f ? broadcast(89.0f) : (x < -104.0f ? broadcast(-104.0f) : x);
+  const vec clipped = min(broadcast(89.0f), max(broadcast(-104.0f), x));
   const vec shift = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
   const vec n = (clipped * 1.44269504f + shift) - shift;
   const vec r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first short: exact products
@@ -140,10 +153,7 @@ inline vec exp(vec x) {
   p = p * r + 1.0f / 6;
   p = p * r + 0.5f;
   p = p * r * r + r + 1.0f;
-  const ivec power = __builtin_convertvector(n == n ? n : vec{}, ivec);
-  const ivec half = power >> 1;
-  const ivec low = (half + 127) << 23, high = (power - half + 127) << 23;
-  return p * (vec)low * (vec)high;
+  return times_power_of_2(p, n);
 }
 
 }  // namespace minillm::ISA

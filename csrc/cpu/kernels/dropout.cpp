@@ -23,17 +23,18 @@ static void for_blocks(int64_t n, const DropoutKey& key, Use use) {
   });
 }
 
-void dropout(const float* x, float* y, int64_t n, const DropoutKey& key, float scale) {
-  for_blocks(n, key, [&](int64_t first, const uint32_t* words) {
-    const int64_t count = std::min(WORDS, n - first);
-    for (int64_t i = 0; i < count; ++i) y[first + i] = x[first + i] * (words[i] >= key.threshold ? scale : 0.0f);
-  });
-}
-
 void keep_mask(bool* keep, int64_t n, const DropoutKey& key) {
   for_blocks(n, key, [&](int64_t first, const uint32_t* words) {
     const int64_t count = std::min(WORDS, n - first);
     for (int64_t i = 0; i < count; ++i) keep[first + i] = words[i] >= key.threshold;
+  });
+}
+
+void dropout(const float* x, const bool* keep, float* y, int64_t n, float scale) {
+  parallel_for(n, GRAIN * WORDS, [&](int64_t begin, int64_t end) {
+    const auto* kept = reinterpret_cast<const uint8_t*>(keep);
+#pragma GCC ivdep
+    for (int64_t i = begin; i < end; ++i) y[i] = x[i] * (scale * kept[i]);
   });
 }
 

@@ -1,4 +1,4 @@
-// Dropout with a mask that is never stored: a function of its key, drawn again where it is needed.
+// Dropout: a mask that is a function of its key, and what it does to an array.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@ struct DropoutKey {
 
 }  // namespace minillm
 
-// dropout: y_i = x_i scale where kept, x_i 0 elsewhere.   keep_mask: keep_i = 1 where kept, else 0.
-#define MINILLM_DROPOUT_KERNELS(KERNEL)                                                                 \
-  KERNEL(dropout, void(const float* x, float* y, int64_t n, const DropoutKey& key, float scale))        \
-  KERNEL(keep_mask, void(bool* keep, int64_t n, const DropoutKey& key))
+// keep_mask: keep_i = 1 where element i is kept, else 0.   dropout: y_i = x_i scale where kept, x_i 0 elsewhere.
+#define MINILLM_DROPOUT_KERNELS(KERNEL)                                                       \
+  KERNEL(keep_mask, void(bool* keep, int64_t n, const DropoutKey& key))                       \
+  KERNEL(dropout, void(const float* x, const bool* keep, float* y, int64_t n, float scale))

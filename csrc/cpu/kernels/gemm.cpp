@@ -36,8 +36,8 @@ class Blocked {
         depth(even_block(p.k, BLOCK_DEPTH * Element::K, Element::K)),
         rows(even_block(p.m, BLOCK_ROWS, ROWS)),
         columns(even_block(p.n, BLOCK_COLUMNS, COLUMNS)),
-        a_panel(ceil_div(depth / Element::K * ROWS, LANES) * LANES + LANES),  // stores may run over by less than LANES
-        b_panel(depth / Element::K * COLUMNS),
+        a_panel(Panels<Element, ROWS>::floats(depth)),
+        b_panel(Panels<Element, COLUMNS>::floats(depth)),
         a_block(memory),
         b_block(memory + a_panel * (rows / ROWS)) {}
 
@@ -67,23 +67,24 @@ class Blocked {
     if (count > 1) barrier();
   }
 
-  void pack_a(int64_t i0, int64_t k0, int thread, int count) {
-    const int64_t panels = ceil_div(std::min(rows, p.m - i0), ROWS);
-    for (int64_t panel = panels * thread / count; panel < panels * (thread + 1) / count; ++panel) {
-      const int64_t i = i0 + panel * ROWS;
-      const Source source{p.a.data + i * p.a.row + k0 * p.a.column, p.a.row, p.a.column};
-      Panel<Element, ROWS>::pack(source, std::min(ROWS, p.m - i), std::min(depth, p.k - k0), a_block + panel * a_panel);
-    }
+  void pack_a(int64_t i, int64_t k, int thread, int count) {
+    const Source source{p.a.data + i * p.a.row + k * p.a.column, p.a.row, p.a.column};
+    pack_share<ROWS>(source, std::min(rows, p.m - i), k, a_block, thread, count);
   }
 
-  void pack_b(int64_t k0, int64_t j0, int thread, int count) {
-    const int64_t panels = ceil_div(std::min(columns, p.n - j0), COLUMNS);
-    for (int64_t panel = panels * thread / count; panel < panels * (thread + 1) / count; ++panel) {
-      const int64_t j = j0 + panel * COLUMNS;
-      const Source source{p.b.data + k0 * p.b.row + j * p.b.column, p.b.column, p.b.row};
-      Panel<Element, COLUMNS>::pack(source, std::min(COLUMNS, p.n - j), std::min(depth, p.k - k0),
-                                    b_block + panel * b_panel);
-    }
+  void pack_b(int64_t k, int64_t j, int thread, int count) {
+    const Source source{p.b.data + k * p.b.row + j * p.b.column, p.b.column, p.b.row};
+    pack_share<COLUMNS>(source, std::min(columns, p.n - j), k, b_block, thread, count);
+  }
+
+  // The panels of a block, `width` rows or columns of the source from k on, that are this thread's share.
+  template <int64_t W>
+  void pack_share(Source source, int64_t width, int64_t k, float* block, int thread, int count) {
+    using Packed = Panels<Element, W>;
+    const int64_t panels = ceil_div(width, W), begin = panels * thread / count, end = panels * (thread + 1) / count;
+    source.data += begin * W * source.across;
+    Packed::pack(source, std::min(end * W, width) - begin * W, std::min(depth, p.k - k), Packed::floats(depth),
+                 block + begin * Packed::floats(depth));
   }
 
   // All tiles of one packed block, in groups taken by whichever thread is free.
@@ -105,6 +106,7 @@ class Blocked {
     const int64_t i = i0 + a * ROWS, j = j0 + b * COLUMNS;
     const Place place{i, j, std::min(ROWS, p.m - i), std::min(COLUMNS, p.n - j), k0 == 0, k0 + depth >= p.k};
     const int64_t steps = ceil_div(std::min(depth, p.k - k0), Element::K);
+    fetch(p, place);
     Tile tile;
     multiply_rows<Element>(place.rows, a_block + a * a_panel, b_block + b * b_panel, steps, tile);
     write(p, place, tile);

@@ -1,4 +1,4 @@
-"""embedding: its gradient holds the rows of the tokens that occurred, no others (csrc/cpu/kernels/embedding.cpp)."""
+"""embedding: rows copied by all threads; its gradient holds the rows of the tokens that occurred, no others (csrc/cpu/kernels/embedding.cpp)."""
 
 from typing import Any
 
@@ -25,5 +25,10 @@ def embedding_backward(xp: Any, dy: Any, saved: tuple) -> tuple:
 @kernel(ops.embedding, "native", embedding_backward, float32)
 def embedding(xp: Any, weight: Any, ids: Any) -> tuple:
     ids = np.asarray(ids)
-    check_ids(np, ids, len(weight))
-    return weight[ids], (ids.reshape(-1).astype(np.int64), weight.shape)
+    if ids.dtype.kind not in "iu":
+        check_ids(np, ids, len(weight))
+    flat = contiguous(ids.reshape(-1).astype(np.int64, copy=False))
+    y = np.empty((flat.size, weight.shape[1]), np.float32)
+    if not _native.take_rows(contiguous(weight), flat, y):
+        check_ids(np, ids, len(weight))
+    return y.reshape(*ids.shape, weight.shape[1]), (flat, weight.shape)

@@ -15,7 +15,7 @@ from minillm.ops.head import check_linear_cross_entropy
 from minillm.registry import kernel
 from minillm.tape import is_grad_enabled
 
-CHUNK_BYTES = 48 << 20  # of logits held at a time
+CHUNK_BYTES = 128 << 20  # of logits held at a time: weight is packed anew for each chunk
 FEWEST_ROWS = 128  # in a chunk: fewer don't keep the product busy
 
 

@@ -17,15 +17,29 @@ struct Source {
   int64_t across, along;
 };
 
-// Floats: how far ahead memory is fetched into the cache, as more rows are read at a time than the processor foresees.
-constexpr int64_t AHEAD = 64;
-
-// One panel: `width` <= W rows, depth steps of Element::K each, the last perhaps not full; `depth` counts k.
+// `panels` panels one after the other in memory: W * panels rows or columns, of which `width` are there; `depth` counts k.
 template <class Element, int64_t W>
-struct Panel {
-  static constexpr int64_t CHUNKS = (W + LANES - 1) / LANES;
+struct Panels {
+  static constexpr int64_t TOGETHER = std::max<int64_t>(1, 128 / W);  // panels filled from one stretch of memory
+  static constexpr int64_t AHEAD = 8;                                 // k: memory is far away, so it is asked early
 
-  // Rows that lie along memory (along == 1): transposed by squares, LANES rows at a time.
+  // Floats that a panel takes: depth steps of W, then what stores may run over, less than LANES.
+  static int64_t floats(int64_t depth) {
+    const int64_t steps = (depth + Element::K - 1) / Element::K;
+    return (steps * W + LANES - 1) / LANES * LANES + (W % LANES ? LANES : 0);
+  }
+
+  static void pack(Source s, int64_t width, int64_t depth, int64_t size, float* panel) {
+    if (s.across == 1)
+      for (; width > 0; width -= TOGETHER * W, s.data += TOGETHER * W, panel += TOGETHER * size)
+        straight(s, std::min(width, TOGETHER * W), depth, size, panel);
+    else
+      for (; width > 0; width -= W, s.data += W * s.across, panel += size) transposed(s, width, depth, panel);
+  }
+
+ private:
+  // Rows that lie along memory (along == 1): transposed by squares, LANES rows at a time. While one panel's rows are
+  // read, the next one's are fetched: too many rows for the processor to foresee.
   static void transposed(Source s, int64_t width, int64_t depth, float* panel) {
     constexpr int64_t STEP = LANES * Element::K;
     for (int64_t first = 0; first < W; first += LANES)
@@ -33,13 +47,30 @@ struct Panel {
         vec square[LANES];
         for (int64_t i = 0; i < LANES; ++i) {
           const float* row = s.data + (first + i) * s.across + k;
-          square[i] = first + i < width ? Element::along(row, depth - k) : vec{};
-          if (first + i < width) __builtin_prefetch(row + AHEAD);
+          square[i] = first + i < std::min(width, W) ? Element::along(row, depth - k) : vec{};
+          if (first + i + W < width && first + i < W) prefetch(row + W * s.across, STEP);
         }
         transpose(square);
         const int64_t steps = std::min(LANES, (depth - k + Element::K - 1) / Element::K);
         for (int64_t i = 0; i < steps; ++i) put(panel + (k / Element::K + i) * W, first, square[i]);
       }
+  }
+
+  // Columns that lie along memory (across == 1): copied vector by vector, the same k of all panels at a time.
+  static void straight(Source s, int64_t width, int64_t depth, int64_t size, float* panel) {
+    for (int64_t k = 0; k < depth; k += Element::K) {
+      for (int64_t ahead = k + AHEAD; ahead < std::min(k + AHEAD + Element::K, depth); ++ahead)
+        prefetch(s.data + ahead * s.along, width);
+      float* at = panel + k / Element::K * W;
+      for (int64_t column = 0; column < width; column += W, at += size)
+        for (int64_t first = 0; first < W; first += LANES)
+          put(at, first, Element::across(s.data + k * s.along + column + first, s.along,
+                                         std::min(W, width - column) - first, depth - k));
+    }
+  }
+
+  static void prefetch(const float* p, int64_t n) {
+    for (int64_t i = 0; i < n; i += 64 / sizeof(float)) __builtin_prefetch(p + i);
   }
 
   // A vector of the panel. Where a panel is narrower than a vector, the store runs over into what is stored next.
@@ -48,23 +79,6 @@ struct Panel {
       store(at + first, v);
     else
       store_up_to(at + first, v, W - first);
-  }
-
-  // Columns that lie along memory (across == 1): copied vector by vector.
-  static void straight(Source s, int64_t width, int64_t depth, float* panel) {
-    for (int64_t k = 0; k < depth; k += Element::K)
-      for (int64_t chunk = 0; chunk < CHUNKS; ++chunk) {
-        const int64_t first = chunk * LANES;
-        put(panel + k / Element::K * W, first,
-            Element::across(s.data + k * s.along + first, s.along, width - first, depth - k));
-      }
-  }
-
-  static void pack(Source s, int64_t width, int64_t depth, float* panel) {
-    if (s.across == 1)
-      straight(s, width, depth, panel);
-    else
-      transposed(s, width, depth, panel);
   }
 };
 

@@ -51,6 +51,13 @@ struct Place {
   bool first, last;
 };
 
+// C's part under the tile, fetched while the tile is computed: it would be waited for otherwise.
+inline void fetch(const Product& p, const Place& place) {
+  const float* c = p.c + place.i * p.n + place.j;
+  for (int64_t i = 0; i < place.rows; ++i, c += p.n)
+    for (int64_t j = 0; j < place.columns; j += LANES) __builtin_prefetch(c + j, 1);
+}
+
 // One vector of C: the sum so far and, after the last k, the epilogue f(sum + bias) + residual.
 inline vec epilogue(const Product& p, vec sum, int64_t at, int64_t j, int64_t n) {
   if (p.bias) sum += load_up_to(p.bias + j, n);
