@@ -12,9 +12,11 @@ import numpy as np
 
 import minillm as ml
 from benchmarks.shapes import SHAPES
+from benchmarks.timing import peak_megabytes
 from minillm.backend import current_backend
-from minillm.memory import keep_freed_memory, peak_memory
+from minillm.memory import keep_freed_memory
 from minillm.models import GPT, GPTConfig
+from minillm.optim import clip_factor, grad_norm
 
 
 def measure(shape_name: str, steps: int, warmup: int, dtype: str) -> dict:
@@ -41,8 +43,7 @@ def measure(shape_name: str, steps: int, warmup: int, dtype: str) -> dict:
         loss = model.loss(ids, targets)
         optimizer.zero_grad()
         loss.backward()
-        ml.optim.clip_grad_norm(model.parameters(), 1.0)
-        optimizer.step()
+        optimizer.step(scale=clip_factor(grad_norm(optimizer.params), 1.0))
         seconds.append(time.perf_counter() - start)
     timed = seconds[warmup:]
     median = statistics.median(timed)
@@ -53,7 +54,7 @@ def measure(shape_name: str, steps: int, warmup: int, dtype: str) -> dict:
         "min_s": min(timed),
         "tokens_per_s": shape.batch * shape.context / median,
         "loss": loss.item(),
-        "peak_mb": peak_memory() / 2**20,
+        "peak_mb": peak_megabytes(),
         "dtype": dtype,
         "backend": current_backend().name,
     }

@@ -1,4 +1,4 @@
-"""Two facts about this process's memory: how much is in use, and whether freed memory is kept for the next step."""
+"""This process's memory: how much is in use, and whether freed memory is kept for the next step."""
 
 import ctypes
 import platform
@@ -38,16 +38,3 @@ def memory_in_use() -> int:
     import psutil
 
     return psutil.Process().memory_info().rss
-
-
-def peak_memory() -> int:
-    """Most bytes of physical memory this process has held so far."""
-    import psutil
-
-    info = psutil.Process().memory_info()
-    if hasattr(info, "peak_wset"):  # Windows
-        return info.peak_wset
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if platform.system() == "Darwin" else peak * 1024  # kilobytes, but bytes on macOS

@@ -40,19 +40,22 @@ class Optimizer:
         for p in self.params:
             p.grad = None
 
-    def step(self) -> None:
-        """Move every parameter that has a gradient."""
+    def step(self, *, scale: float = 1.0) -> None:
+        """Move every parameter that has a gradient, by the gradients times `scale`.
+
+        With scale=clip_factor(norm, max_norm) the step is that after `clip_grad_norm`, without its pass over memory.
+        """
         self.steps += 1
         moved = [(i, p) for i, p in enumerate(self.params) if p.grad is not None]
         tensors = [[p.mutable(), p.grad, *(self.state[slot][i] for slot in self.slots)] for i, p in moved]
         decays = [p.ndim >= 2 for _, p in moved]
-        if self._update_at_once(tensors, decays):
+        if self._update_at_once(tensors, decays, scale):
             return
         for arrays, decay in zip(tensors, decays, strict=True):
-            for block in _blocks(arrays):
-                self._update(*block, decays=decay)
+            for theta, g, *state in _blocks(arrays):
+                self._update(theta, g if scale == 1 else g * scale, *state, decays=decay)
 
-    def _update_at_once(self, tensors: list[list[Any]], decays: list[bool]) -> bool:
+    def _update_at_once(self, tensors: list[list[Any]], decays: list[bool], scale: float) -> bool:
         """Update all parameters by one kernel. False, with nothing done, where there is none for them."""
         return False
 
@@ -127,7 +130,7 @@ class Adam(Optimizer):
         change *= self.lr / (1 - beta1**self.steps)
         theta -= change
 
-    def _update_at_once(self, tensors: list[list[Any]], decays: list[bool]) -> bool:
+    def _update_at_once(self, tensors: list[list[Any]], decays: list[bool], scale: float) -> bool:
         own_formula = type(self)._update not in (Adam._update, AdamW._update)  # a subclass with another
         native = None if own_formula else native_for(array for arrays in tensors for array in arrays)
         if native is None or not tensors:
@@ -136,7 +139,7 @@ class Adam(Optimizer):
         step, root = self.lr / (1 - beta1**self.steps), 1 / math.sqrt(1 - beta2**self.steps)
         kept = 1 - self.lr * self.weight_decay
         lists = [list(arrays) for arrays in zip(*tensors, strict=True)]
-        native.adam_step(*lists, decays, 1 - beta1, 1 - beta2, self.eps, step, root, kept)
+        native.adam_step(*lists, decays, 1 - beta1, 1 - beta2, self.eps, step, root, kept, scale)
         return True
 
 
@@ -163,21 +166,34 @@ class AdamW(Adam):
         super()._update(theta, g, m, v, decays=decays)
 
 
-def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
-    """Scale all gradients by max_norm / norm if their global norm √Σ g² is larger; returns the norm before.
-
-    (Pascanu et al. 2013, algorithm 1.) A norm that isn't finite is returned and nothing is scaled.
-    """
+def grad_norm(params: Iterable[Parameter]) -> float:
+    """The global norm √Σ g² of all gradients."""
     gradients = [p.grad for p in params if p.grad is not None]
     native = native_for(gradients)
-    squares = native.sum_of_squares(gradients) if native else sum(float(np.vdot(g, g)) for g in gradients)
-    norm = math.sqrt(squares)
-    if max_norm < norm < math.inf:
-        if native:
-            native.scale_arrays(gradients, max_norm / norm)
-        else:
-            for g in gradients:
-                g *= max_norm / norm
+    return math.sqrt(native.sum_of_squares(gradients) if native else sum(float(np.vdot(g, g)) for g in gradients))
+
+
+def clip_factor(norm: float, max_norm: float) -> float:
+    """What gradients of global norm `norm` are multiplied by to be no longer than `max_norm`.
+
+    min(1, max_norm / norm)  (Pascanu et al. 2013, algorithm 1);  1 for a norm that isn't finite.
+    """
+    return max_norm / norm if max_norm < norm < math.inf else 1.0
+
+
+def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
+    """Scale all gradients by `clip_factor`, so that their global norm is at most max_norm; returns the norm before."""
+    params = list(params)
+    norm = grad_norm(params)
+    factor = clip_factor(norm, max_norm)
+    gradients = [p.grad for p in params if p.grad is not None]
+    if factor == 1:
+        return norm
+    if native := native_for(gradients):
+        native.scale_arrays(gradients, factor)
+    else:
+        for g in gradients:
+            g *= factor
     return norm
 
 

@@ -8,7 +8,7 @@ import pytest
 from minillm import optim
 from minillm.errors import CheckpointError, ConfigError
 from minillm.nn import Parameter
-from minillm.optim import SGD, Adam, AdamW, clip_grad_norm
+from minillm.optim import SGD, Adam, AdamW, clip_factor, clip_grad_norm, grad_norm
 
 SHAPES = [(5, 7), (7,), (2, 3, 4), (), (0, 3)]
 
@@ -84,6 +84,23 @@ def test_clipping_equals_torchs(max_norm):
     assert norm == pytest.approx(float(torch.nn.utils.clip_grad_norm_(twins, max_norm)), rel=1e-12)
     for p, q in zip(params, twins, strict=True):
         np.testing.assert_allclose(p.grad, q.grad.numpy(), rtol=1e-5)  # torch divides by the norm + 1e-6
+
+
+@pytest.mark.parametrize("max_norm", [0.5, 1e6])
+@pytest.mark.parametrize("make", [lambda p: SGD(p, 0.1, momentum=0.9), lambda p: Adam(p, 0.1), lambda p: AdamW(p, 0.1)])
+def test_a_scaled_step_is_the_step_after_clipping(make, max_norm):
+    clipped, scaled = parameters(), parameters()
+    for params, factor in ((clipped, None), (scaled, clip_factor)):
+        optimizer = make(params)
+        for step in range(3):
+            give_gradients(params, step)
+            if factor:
+                optimizer.step(scale=factor(grad_norm(params), max_norm))
+            else:
+                clip_grad_norm(params, max_norm)
+                optimizer.step()
+    for p, q in zip(clipped, scaled, strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-12)
 
 
 # ---- closed forms ----

@@ -7,13 +7,14 @@ compile and compile-bf16 (torch.compile).
 import argparse
 import contextlib
 import json
-import resource
 import statistics
 import time
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from benchmarks.timing import peak_megabytes
 
 SHAPES = {
     "char": (12, 64, 65, 4, 4, 128),
@@ -107,7 +108,7 @@ def main() -> None:
         "min_s": min(timed),
         "tokens_per_s": batch * context / median,
         "loss": loss.item(),
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        "peak_mb": peak_megabytes(),
     }
     print(json.dumps(result))
 

@@ -77,7 +77,7 @@ def adamw(case: OpCase, budget: float) -> dict[str, float]:
     """Seconds of clipping and the fused step."""
     params = [nn.Parameter(torch.full(shape, 0.1)) for shape in GPT2]
     for p in params:
-        p.grad = torch.full(p.shape, 1e-6)
+        p.grad = torch.full(p.shape, 1e-3)
     optimizer = torch.optim.AdamW(params, lr=1e-4, weight_decay=0.1, fused=True)
 
     def step() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from minillm import seeding
 from minillm.data.batches import IGNORED
 from minillm.models import GPT
-from minillm.optim import Optimizer, clip_grad_norm
+from minillm.optim import Optimizer, clip_factor, grad_norm
 from minillm.tracing import trace_non_finite
 
 
@@ -49,9 +49,9 @@ def update(
     optimizer.zero_grad()
     with np.errstate(all="ignore"):  # an overflow is found below, and explained
         loss = accumulate_gradients(model, inputs, targets, parts)
-        norm = clip_grad_norm(optimizer.params, clip or math.inf)
+        norm = grad_norm(optimizer.params)
         if math.isfinite(loss) and math.isfinite(norm):
-            optimizer.step()
+            optimizer.step(scale=clip_factor(norm, clip or math.inf))
             return StepResult(loss, norm)
         return StepResult(loss, norm, _explain(model, optimizer, inputs, targets, parts, random_before))
 

@@ -5,7 +5,7 @@ import pytest
 
 import minillm as ml
 from minillm.nn.module import Parameter
-from minillm.optim import SGD, Adam, AdamW, clip_grad_norm
+from minillm.optim import SGD, Adam, AdamW, clip_factor, clip_grad_norm, grad_norm
 
 _native = pytest.importorskip("minillm._native", reason="the native kernels aren't built")
 
@@ -32,11 +32,15 @@ def train(dtype, backend, optimizer, steps=5, clip=10.0):
     optimizer = optimizer(params)
     norms = []
     with ml.use_backend(backend):
-        for _ in range(steps):
+        for step in range(steps):
             for p in params:
                 p.grad = rng.normal(size=p.shape).astype(np.float32).astype(dtype)
-            norms.append(clip_grad_norm(params, clip))
-            optimizer.step()
+            if step % 2:  # both ways to clip
+                norms.append(clip_grad_norm(params, clip))
+                optimizer.step()
+            else:
+                norms.append(grad_norm(params))
+                optimizer.step(scale=clip_factor(norms[-1], clip))
     return [p.numpy() for p in params], optimizer.state, norms
 
 
@@ -109,6 +113,6 @@ def test_what_it_cannot_take_goes_the_readable_way():
 def test_lists_that_do_not_fit_are_refused():
     a, b = np.zeros(3, np.float32), np.zeros(4, np.float32)
     with pytest.raises(ValueError, match="differ"):
-        _native.adam_step([a], [b], [a], [a], [True], 0.1, 0.01, 1e-8, 1.0, 1.0, 1.0)
+        _native.adam_step([a], [b], [a], [a], [True], 0.1, 0.01, 1e-8, 1.0, 1.0, 1.0, 1.0)
     with pytest.raises(ValueError, match="contiguous float32"):
         _native.sum_of_squares([np.zeros(3)])

@@ -24,7 +24,7 @@ struct List {
 
 void bind_optim(nb::module_& m) {
   define(m, "adam_step", [](nb::list theta, nb::list g, nb::list first, nb::list second, nb::list decays, float gain1,
-                            float gain2, float eps, float step, float root, float kept) {
+                            float gain2, float eps, float step, float root, float kept, float scale) {
     const List<float> t(theta), m(first), v(second);
     const List<const float> gradients(g);
     require(t.sizes == gradients.sizes && t.sizes == m.sizes && t.sizes == v.sizes && decays.size() == t.sizes.size(),
@@ -32,7 +32,7 @@ void bind_optim(nb::module_& m) {
     std::vector<AdamTensor> tensors;
     for (size_t i = 0; i < t.sizes.size(); ++i)
       tensors.push_back({t.sizes[i], t.data[i], gradients.data[i], m.data[i], v.data[i], nb::cast<bool>(decays[i])});
-    const AdamConstants constants{gain1, gain2, eps, step, root, kept};
+    const AdamConstants constants{gain1, gain2, eps, step, root, kept, scale};
     Released lock;
     kernels().adam_step(tensors.data(), tensors.size(), constants);
   });

@@ -13,10 +13,10 @@
 
 namespace minillm::ISA {
 
-constexpr int64_t BLOCK_DEPTH = 384;                // packed elements along k: a panel of A fits the L1 cache
+constexpr int64_t BLOCK_DEPTH = 768;                // packed elements along k: C is read and written once for as many
 constexpr int64_t BLOCK_ROWS = 144 * ROWS;          // of A: block in the L3 cache
 constexpr int64_t BLOCK_COLUMNS = 96 * COLUMNS;     // of B: block in the L3 cache
-constexpr int64_t GROUP_COLUMNS = 6;                // panels of B that stay in the L2 cache while panels of A pass
+constexpr int64_t GROUP_COLUMNS = 3;                // panels of B that stay in the L2 cache while panels of A pass
 constexpr int64_t GROUP_ROWS = 8;                   // panels of A in a group, the unit of work a thread takes
 constexpr int64_t GROUPS = 4;                       // at least for each thread, so that none waits long for the others
 constexpr int64_t WORTH_A_THREAD = 1 << 19;         // multiply-adds; fewer are done before a second thread wakes up

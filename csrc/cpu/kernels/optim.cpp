@@ -1,8 +1,8 @@
 // AdamW, one pass over memory: each element of the four arrays is read once and three of them are written once.
 #include "kernels.hpp"
+#include "kernels/rows.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
-#include "simd.hpp"
 
 namespace minillm::ISA {
 
@@ -25,12 +25,13 @@ static void for_chunks(int64_t count, Size size, Work work) {
   });
 }
 
-// m <- m + (1 - beta1)(g - m);  v <- v + (1 - beta2)(g^2 - v);  theta <- kept theta - step m / (root sqrt(v) + eps)
+// With g scaled:  m <- m + (1 - beta1)(g - m);  v <- v + (1 - beta2)(g^2 - v);  
+// theta <- kept theta - step m / (root sqrt(v) + eps)
 static void update(const AdamTensor& t, int64_t begin, int64_t end, const AdamConstants& c) {
   const float kept = t.decays ? c.kept : 1.0f;
-  for (int64_t i = begin; i < end; i += LANES) {
-    const int64_t left = end - i;
-    const vec g = load_up_to(t.g + i, left);
+  for_vectors(end - begin, [&](int64_t j, int64_t left) {
+    const int64_t i = begin + j;
+    const vec g = load_up_to(t.g + i, left) * c.scale;
     vec m = load_up_to(t.m + i, left), v = load_up_to(t.v + i, left);
     m += c.gain1 * (g - m);
     v += c.gain2 * (g * g - v);
@@ -38,26 +39,12 @@ static void update(const AdamTensor& t, int64_t begin, int64_t end, const AdamCo
     store_up_to(t.theta + i, load_up_to(t.theta + i, left) * kept - c.step * change, left);
     store_up_to(t.m + i, m, left);
     store_up_to(t.v + i, v, left);
-  }
+  });
 }
 
 void adam_step(const AdamTensor* tensors, int64_t count, const AdamConstants& constants) {
   for_chunks(count, [&](int64_t i) { return tensors[i].n; },
              [&](int64_t i, int64_t begin, int64_t end, int64_t) { update(tensors[i], begin, end, constants); });
-}
-
-static double squares(const float* x, int64_t n) {
-  constexpr int64_t BLOCK = 64 * LANES;
-  double total = 0;
-  for (int64_t block = 0; block < n; block += BLOCK) {
-    vec part{};
-    for (int64_t i = block; i < std::min(block + BLOCK, n); i += LANES) {
-      const vec v = load_up_to(x + i, n - i);
-      part += v * v;
-    }
-    total += sum(part);
-  }
-  return total;
 }
 
 // A sum for each chunk, added in order: the same bits for any number of threads.
@@ -66,7 +53,10 @@ double sum_of_squares(const float* const* arrays, const int64_t* sizes, int64_t 
   for (int64_t i = 0; i < count; ++i) chunks += chunks_of(sizes[i]);
   double* parts = static_cast<double*>(scratch(chunks * sizeof(double)));
   for_chunks(count, [&](int64_t i) { return sizes[i]; }, [&](int64_t i, int64_t begin, int64_t end, int64_t chunk) {
-    parts[chunk] = squares(arrays[i] + begin, end - begin);
+    parts[chunk] = sum_over(end - begin, [x = arrays[i] + begin](int64_t j, int64_t left) {
+      const vec v = load_up_to(x + j, left);
+      return v * v;
+    });
   });
   double total = 0;
   for (int64_t chunk = 0; chunk < chunks; ++chunk) total += parts[chunk];
@@ -75,8 +65,8 @@ double sum_of_squares(const float* const* arrays, const int64_t* sizes, int64_t 
 
 void scale_arrays(float* const* arrays, const int64_t* sizes, int64_t count, float by) {
   for_chunks(count, [&](int64_t i) { return sizes[i]; }, [&](int64_t a, int64_t begin, int64_t end, int64_t) {
-    for (int64_t i = begin; i < end; i += LANES)
-      store_up_to(arrays[a] + i, load_up_to(arrays[a] + i, end - i) * by, end - i);
+    float* x = arrays[a] + begin;
+    for_vectors(end - begin, [&](int64_t j, int64_t left) { store_up_to(x + j, load_up_to(x + j, left) * by, left); });
   });
 }
 

@@ -15,10 +15,10 @@ struct AdamTensor {
 };
 
 // Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2. `step`: lr / (1 - beta1^t);
-// `root`: 1 / sqrt(1 - beta2^t); `kept`: 1 - lr lambda, what decay leaves of a value; gains: 1 - beta, computed in
-// float64 (a float32 beta2 of 0.999 would give 1 - beta2 only four digits).
+// `root`: 1 / sqrt(1 - beta2^t); `kept`: 1 - lr lambda, what decay leaves of a value; `scale`: what clipping multiplies the
+// gradient by; gains: 1 - beta, computed in float64 (a float32 beta2 of 0.999 would give 1 - beta2 only four digits).
 struct AdamConstants {
-  float gain1, gain2, eps, step, root, kept;
+  float gain1, gain2, eps, step, root, kept, scale;
 };
 
 }  // namespace minillm

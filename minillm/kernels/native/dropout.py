@@ -1,4 +1,4 @@
-"""Dropout: the reference's mask, drawn by all threads (csrc/cpu/philox.hpp) and kept for backward, a byte an element."""
+"""Dropout: the reference's mask, drawn by all threads (csrc/cpu/philox.hpp) and kept for backward in bytes."""
 
 from typing import Any
 

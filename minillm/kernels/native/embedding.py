@@ -1,4 +1,4 @@
-"""embedding: rows copied by all threads; its gradient holds the rows of the tokens that occurred, no others (csrc/cpu/kernels/embedding.cpp)."""
+"""embedding: rows copied by all threads; its gradient holds the rows of tokens that occurred, no others."""
 
 from typing import Any
 

@@ -20,13 +20,14 @@ struct Source {
 // `panels` panels one after the other in memory: W * panels rows or columns, of which `width` are there; `depth` counts k.
 template <class Element, int64_t W>
 struct Panels {
-  static constexpr int64_t TOGETHER = std::max<int64_t>(1, 128 / W);  // panels filled from one stretch of memory
-  static constexpr int64_t AHEAD = 8;                                 // k: memory is far away, so it is asked early
+  static constexpr int64_t TOGETHER = 512 / W;  // panels filled from one stretch of memory, half a page long
+  static constexpr int64_t AHEAD = 4;           // k: memory is far away, so it is asked early
 
-  // Floats that a panel takes: depth steps of W, then what stores may run over, less than LANES.
+  // Floats that a panel takes: depth steps of W, then what stores may run over, less than LANES. (And neighbouring
+  // panels, filled together, shouldn't lie a power of 2 apart: a cache holds few lines of such addresses.)
   static int64_t floats(int64_t depth) {
     const int64_t steps = (depth + Element::K - 1) / Element::K;
-    return (steps * W + LANES - 1) / LANES * LANES + (W % LANES ? LANES : 0);
+    return (steps * W + LANES - 1) / LANES * LANES + LANES;
   }
 
   static void pack(Source s, int64_t width, int64_t depth, int64_t size, float* panel) {
@@ -67,10 +68,6 @@ struct Panels {
           put(at, first, Element::across(s.data + k * s.along + column + first, s.along,
                                          std::min(W, width - column) - first, depth - k));
     }
-  }
-
-  static void prefetch(const float* p, int64_t n) {
-    for (int64_t i = 0; i < n; i += 64 / sizeof(float)) __builtin_prefetch(p + i);
   }
 
   // A vector of the panel. Where a panel is narrower than a vector, the store runs over into what is stored next.

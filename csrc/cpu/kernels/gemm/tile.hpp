@@ -52,10 +52,9 @@ struct Place {
 };
 
 // C's part under the tile, fetched while the tile is computed: it would be waited for otherwise.
-inline void fetch(const Product& p, const Place& place) {
+[[gnu::always_inline]] inline void fetch(const Product& p, const Place& place) {
   const float* c = p.c + place.i * p.n + place.j;
-  for (int64_t i = 0; i < place.rows; ++i, c += p.n)
-    for (int64_t j = 0; j < place.columns; j += LANES) __builtin_prefetch(c + j, 1);
+  for (int64_t i = 0; i < place.rows; ++i, c += p.n) prefetch(c, place.columns);
 }
 
 // One vector of C: the sum so far and, after the last k, the epilogue f(sum + bias) + residual.
