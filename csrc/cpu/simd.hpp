@@ -128,6 +128,24 @@ inline auto sum(Vector v) {
   return v[0];
 }
 
+// Vectors x and y folded into one: lanes without the bit `distance` get x's element plus that `distance` away, those
+// with it y's.
+template <class Vector>
+inline Vector folded(Vector x, Vector y, int32_t distance) {
+  const ivec lane = lane_numbers(), of_y = (lane & distance) != 0 ? ivec{} + (int32_t)LANES : ivec{};
+  return __builtin_shuffle(x, y, lane + of_y) + __builtin_shuffle(x, y, (lane ^ distance) + of_y);
+}
+
+// Lane i: the sum of rows[i]. Cheaper than LANES times `sum`.
+template <class Vector>
+inline Vector sum_each(Vector (&rows)[LANES]) {
+#pragma GCC unroll 4
+  for (int32_t half = LANES / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+    for (int32_t i = 0; i < half; ++i) rows[i] = folded(rows[i], rows[i + half], half);
+  return rows[0];
+}
+
 inline float largest(vec v) {
   for (int32_t half = LANES / 2; half > 0; half /= 2) v = max(exchanged(v, half), v);
   return v[0];

@@ -24,10 +24,27 @@ inline vec widen(const uint16_t* w) {
   return (vec)(__builtin_convertvector(h, words) << 16);
 }
 
-// As many rows of W at a time as sums fit the registers.
-constexpr int at_a_time(int rows) {
-  const int fit = VECTOR_REGISTERS / 2 / rows;
-  return fit < 1 ? 1 : fit > 4 ? 4 : fit;
+constexpr int64_t AHEAD = 8192;  // bytes: how far ahead W is fetched
+
+template <class Weight>
+inline void prefetch_ahead(const Weight* p) {
+  __builtin_prefetch((const char*)p + AHEAD, 0, 2);
+}
+
+// Rows of W at a time for so many rows of x: as many as a vector has lanes for the sums, but no more than `most`.
+constexpr int at_a_time(int rows, int most) { return rows >= LANES ? 1 : LANES / rows < most ? LANES / rows : most; }
+constexpr int FLOAT_ROWS = 4;  // long rows, often a multiple of a page apart: more would fight for places in the cache
+constexpr int BYTE_ROWS = 16;
+
+// put(m, n, sum of total[m][n]) for all m and n.
+template <int N, int M, class Vector, class Put>
+static void put_sums(const Vector (&total)[M][N], Put put) {
+  for (int first = 0; first < M * N; first += LANES) {
+    Vector rows[LANES] = {};
+    for (int i = 0; i < LANES && first + i < M * N; ++i) rows[i] = total[(first + i) / N][(first + i) % N];
+    const Vector sums = sum_each(rows);
+    for (int i = 0; i < LANES && first + i < M * N; ++i) put((first + i) / N, (first + i) % N, sums[i]);
+  }
 }
 
 // y[n, m] = sum_i x[n, i] w[m, i] for N rows of x and M of W; `outputs` from one row of y to the next.
@@ -40,7 +57,7 @@ static void dots(const float* x, const Weight* w, int64_t inputs, float* y, int6
     for (int n = 0; n < N; ++n) row[n] = load(x + n * inputs + i);
     for (int m = 0; m < M; ++m) {
       const Weight* p = w + m * inputs + i;
-      __builtin_prefetch(p + M * inputs, 0, 2);  // the same place M rows on
+      prefetch_ahead(p);
       const vec weight = widen(p);
       for (int n = 0; n < N; ++n) total[m][n] += weight * row[n];
     }
@@ -52,8 +69,7 @@ static void dots(const float* x, const Weight* w, int64_t inputs, float* y, int6
       for (int n = 0; n < N; ++n) total[m][n] += widen(last) * load_first(x + n * inputs + i, inputs - i);
     }
   }
-  for (int m = 0; m < M; ++m)
-    for (int n = 0; n < N; ++n) y[n * outputs + m] = sum(total[m][n]);
+  put_sums<N, M>(total, [&](int m, int n, float value) { y[n * outputs + m] = value; });
 }
 
 // Bias, activation and residual for `count` neighbouring elements of y.
@@ -85,7 +101,7 @@ static void outputs_in_parallel(const Gemv<Weight>& g, Fill fill) {
 
 template <int N, class Weight>
 static void floats(const Gemv<Weight>& g) {
-  constexpr int M = at_a_time(N);
+  constexpr int M = at_a_time(N, FLOAT_ROWS);
   outputs_in_parallel(g, [&](int64_t begin, int64_t end) {
     int64_t m = begin;
     for (; m + M <= end; m += M) dots<N, M>(g.x, g.w + m * g.inputs, g.inputs, g.y + m, g.outputs);
@@ -121,35 +137,31 @@ inline __m512i bytes(const int8_t* w, int64_t left) {
   return _mm512_maskz_loadu_epi8((1ull << left) - 1, w);
 }
 
-// The instruction multiplies unsigned with signed bytes: x + 128 with w; so 128 times the sum of w comes off again.
+// The instruction multiplies unsigned with signed bytes: w + 128 with x; so 128 times the sum of x comes off again.
+// (32-bit sums may wrap around on the way; what they end with doesn't.)
 template <int N, int M>
-static void int_dots(const int8_t* x, int64_t padded, const int8_t* w, int64_t inputs, int32_t (*sums)[N]) {
+static void int_dots(const int8_t* x, const int32_t* sum_x, int64_t padded, const int8_t* w, int64_t inputs,
+                     int32_t (*sums)[N]) {
   const __m512i top_bit = _mm512_set1_epi8((char)0x80);
-  __m512i total[M][N], of_weights[M];
-  for (int m = 0; m < M; ++m) {
-    of_weights[m] = _mm512_setzero_si512();
-    for (int n = 0; n < N; ++n) total[m][n] = _mm512_setzero_si512();
-  }
+  words total[M][N] = {};
   for (int64_t i = 0; i < inputs; i += BYTES) {
     __m512i row[N];
-    for (int n = 0; n < N; ++n) row[n] = _mm512_xor_si512(_mm512_loadu_si512(x + n * padded + i), top_bit);
+    for (int n = 0; n < N; ++n) row[n] = _mm512_loadu_si512(x + n * padded + i);
     for (int m = 0; m < M; ++m) {
       const int8_t* p = w + m * inputs + i;
-      __builtin_prefetch(p + M * inputs, 0, 2);
-      const __m512i weight = bytes(p, inputs - i);
-      of_weights[m] = _mm512_dpbusd_epi32(of_weights[m], top_bit, weight);
-      for (int n = 0; n < N; ++n) total[m][n] = _mm512_dpbusd_epi32(total[m][n], row[n], weight);
+      prefetch_ahead(p);
+      const __m512i weight = _mm512_xor_si512(bytes(p, inputs - i), top_bit);
+      for (int n = 0; n < N; ++n) total[m][n] = (words)_mm512_dpbusd_epi32((__m512i)total[m][n], weight, row[n]);
     }
   }
-  for (int m = 0; m < M; ++m)
-    for (int n = 0; n < N; ++n)
-      sums[m][n] = sum((ivec)total[m][n] - (ivec)of_weights[m]);
+  put_sums<N, M>(total, [&](int m, int n, uint32_t value) { sums[m][n] = (int32_t)(value - 128u * sum_x[n]); });
 }
 #else
 constexpr int64_t BYTES = LANES;
 
 template <int N, int M>
-static void int_dots(const int8_t* x, int64_t padded, const int8_t* w, int64_t inputs, int32_t (*sums)[N]) {
+static void int_dots(const int8_t* x, const int32_t*, int64_t padded, const int8_t* w, int64_t inputs,
+                     int32_t (*sums)[N]) {
   for (int m = 0; m < M; ++m)
     for (int n = 0; n < N; ++n) {
       int32_t total = 0;
@@ -161,11 +173,15 @@ static void int_dots(const int8_t* x, int64_t padded, const int8_t* w, int64_t i
 
 template <int N>
 static void whole_numbers(const Gemv<int8_t>& g) {
-  constexpr int M = at_a_time(N);
+  constexpr int M = at_a_time(N, BYTE_ROWS);
   const int64_t padded = (g.inputs + BYTES - 1) / BYTES * BYTES;
   int8_t* x = (int8_t*)scratch(N * padded);
   float scale[N];
-  for (int n = 0; n < N; ++n) scale[n] = quantize_row(g.x + n * g.inputs, x + n * padded, g.inputs, padded);
+  int32_t sum_x[N] = {};
+  for (int n = 0; n < N; ++n) {
+    scale[n] = quantize_row(g.x + n * g.inputs, x + n * padded, g.inputs, padded);
+    for (int64_t i = 0; i < g.inputs; ++i) sum_x[n] += x[n * padded + i];
+  }
   outputs_in_parallel(g, [&](int64_t begin, int64_t end) {
     int32_t sums[M][N];
     const auto put = [&](int64_t m, int count) {
@@ -173,8 +189,8 @@ static void whole_numbers(const Gemv<int8_t>& g) {
         for (int n = 0; n < N; ++n) g.y[n * g.outputs + m + j] = (float)sums[j][n] * scale[n] * g.scale[m + j];
     };
     int64_t m = begin;
-    for (; m + M <= end; m += M) int_dots<N, M>(x, padded, g.w + m * g.inputs, g.inputs, sums), put(m, M);
-    for (; m < end; ++m) int_dots<N, 1>(x, padded, g.w + m * g.inputs, g.inputs, sums), put(m, 1);
+    for (; m + M <= end; m += M) int_dots<N, M>(x, sum_x, padded, g.w + m * g.inputs, g.inputs, sums), put(m, M);
+    for (; m < end; ++m) int_dots<N, 1>(x, sum_x, padded, g.w + m * g.inputs, g.inputs, sums), put(m, 1);
   });
 }
 
@@ -223,7 +239,7 @@ float read_floats(const float* x, int64_t n) {
     vec total[8] = {};
     for (int64_t i = n * thread / count; i + 8 * LANES <= end; i += 8 * LANES)
       for (int j = 0; j < 8; ++j) {
-        __builtin_prefetch(x + i + j * LANES + 2048, 0, 2);
+        prefetch_ahead(x + i + j * LANES);
         total[j] += load(x + i + j * LANES);
       }
     for (int j = 1; j < 8; ++j) total[0] += total[j];
