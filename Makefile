@@ -8,7 +8,7 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 EXTRAS ?= test
 LINT := $(if $(findstring lint,$(EXTRAS)),$(EXTRAS),lint)
 
-.PHONY: train test lint clean
+.PHONY: train test lint sanitize clean
 
 train: .venv/installed-$(EXTRAS)
 	$(BIN)/python -m minillm.train $(ARGS)
@@ -30,6 +30,11 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard csrc/cpu/*.?pp csrc/cpu/*/*.
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
 	@$(BIN)/python -m minillm.kernels
 	@touch $@
+
+# The kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer, then ThreadSanitizer (half an hour).
+sanitize:
+	csrc/sanitize.sh address,undefined -n auto
+	csrc/sanitize.sh thread -n auto
 
 clean:
 	rm -rf .venv build *.egg-info

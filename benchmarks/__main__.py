@@ -2,7 +2,8 @@
 
 Without names, all of them. Prints Markdown tables; --write also puts them into docs/benchmarks.md (and the ladder into
 csrc/README.md) between their markers, puts the values into docs/benchmarks/NAME.json, and draws
-docs/images/roofline.png. --quick tries everything on small samples: its figures mean little, and --write refuses them.
+docs/images/roofline.png; with --document PAGE, into another machine's page and the folder of its name alone. --quick
+tries everything on small samples: its figures mean little, and --write refuses them.
 A peer that isn't installed is left out.
 """
 
@@ -20,8 +21,8 @@ from benchmarks.tables import Table, document, parse, write
 NAMES = ["peaks", "train-step", "gemm", "ops", "tokenizer", "decode", "ladder"]
 BUSY = 0.5  # load average above which figures aren't worth much
 DATA = Path(os.environ.get("MINILLM_DATA", REPOSITORY.parent / "shared" / "data"))
-DOCUMENTS = {name: [REPOSITORY / "docs" / "benchmarks.md"] for name in NAMES}
-DOCUMENTS["ladder"].append(REPOSITORY / "csrc" / "README.md")
+DOCUMENT = REPOSITORY / "docs" / "benchmarks.md"
+STEPS = REPOSITORY / "csrc" / "README.md"  # the page that explains the ladder
 
 
 def tokenizer_options(quick: bool) -> list[str]:
@@ -66,6 +67,15 @@ def measure(name: str, quick: bool) -> list[Table]:
     return importlib.import_module(f"benchmarks.{name.replace('-', '_')}").tables(quick)
 
 
+def write_down(name: str, tables: list[Table], document: Path) -> None:
+    """Put the tables into the document, their values beside it; the main one's go where else they are shown, too."""
+    is_main = document.resolve() == DOCUMENT.resolve()
+    documents = [document, *([STEPS] if is_main and name == "ladder" else [])]
+    write(name, tables, description(), documents, document.with_suffix(""))
+    if is_main and name == "ops":
+        importlib.import_module("benchmarks.roofline").main()
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; the exit code is 1 if one of the benchmarks failed."""
     parser = argparse.ArgumentParser(
@@ -74,6 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("names", nargs="*", metavar="name", help=", ".join(NAMES))
     parser.add_argument("--quick", action="store_true", help="small samples, to see that everything runs")
     parser.add_argument("--write", action="store_true", help="into the documents, too")
+    parser.add_argument("--document", type=Path, default=DOCUMENT, help="where --write writes: another machine's page")
     options = parser.parse_args(arguments)
     unknown = set(options.names) - set(NAMES)
     if unknown:
@@ -91,9 +102,7 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         print(f"## {name}\n\n{document(tables, description())}\n", flush=True)
         if options.write:
-            write(name, tables, description(), DOCUMENTS[name], REPOSITORY / "docs" / "benchmarks")
-            if name == "ops":
-                importlib.import_module("benchmarks.roofline").main()
+            write_down(name, tables, options.document)
     return 1 if failures else 0
 
 

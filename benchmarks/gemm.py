@@ -3,11 +3,12 @@
     python -m benchmarks gemm
 
 Each side in a process of its own, in turn; GFLOP/s are medians. The fraction is of the multiply-add loop's speed,
-measured just before and after each product.
+measured just before and after each product. PyTorch's bfloat16 is left out where the processor doesn't multiply it.
 """
 
 from typing import Any, NamedTuple
 
+from benchmarks.machine import multiplies_bfloat16
 from benchmarks.pairs import PEERS, alternate, have_torch, median, ratio, run
 from benchmarks.tables import Table
 
@@ -96,7 +97,8 @@ def tables(quick: bool) -> list[Table]:
     options = ["--quick"] if quick else []
     sides = {"ours": lambda: run(["-m", "benchmarks.gemm_ours", *options])}
     if have_torch():
-        sides["torch"] = lambda: run([str(PEERS / "torch_gemm.py"), *options])
+        precisions = PRECISIONS if multiplies_bfloat16() else PRECISIONS[:1]
+        sides["torch"] = lambda: run([str(PEERS / "torch_gemm.py"), *options, "--precisions", *precisions])
     sides["numpy"] = lambda: run([str(PEERS / "numpy_gemm.py"), *options])
     pairs = 1 if quick else 3
     results = alternate(sides, pairs)

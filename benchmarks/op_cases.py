@@ -94,6 +94,7 @@ CASES = [
     elementwise("rms_norm", (TOKENS, WIDTH), 4, 8),
     elementwise("softmax", (12 * TOKENS, TOKENS), 5, 4),
     elementwise("gelu_tanh", (TOKENS, HIDDEN), 9, 16),
+    elementwise("gelu", (TOKENS, HIDDEN), 16, 24),
     elementwise("silu", (TOKENS, HIDDEN), 4, 9),
     elementwise("dropout", (TOKENS, WIDTH), 1, 1, reread=0),
     embedding(VOCABULARY, WIDTH, TOKENS),

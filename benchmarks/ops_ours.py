@@ -49,6 +49,7 @@ BUILD: dict[str, Callable[..., tuple]] = {
     "rms_norm": lambda n, d: (ops.rms_norm, [normal(n, d), normal(d)], {}),
     "softmax": lambda *shape: (ops.softmax, [normal(*shape)], {}),
     "gelu_tanh": lambda *shape: (ops.gelu_tanh, [normal(*shape)], {}),
+    "gelu": lambda *shape: (ops.gelu, [normal(*shape)], {}),
     "silu": lambda *shape: (ops.silu, [normal(*shape)], {}),
     "dropout": lambda *shape: (ops.dropout, [normal(*shape)], {"p": 0.1, "key": (1, 0)}),
     "embedding": embedding,

@@ -1,7 +1,8 @@
 """One training step, ours beside PyTorch's, in float32 and in bfloat16: python -m benchmarks.train_step
 
 Each side runs in a process of its own, in turn. PyTorch's float32 is eager; against our bfloat16 runs its fastest mode,
-bfloat16 autocast eager or compiled, chosen for each shape by a trial. A third table holds our kernels without AVX-512
+bfloat16 autocast eager or compiled (float32 on a processor that doesn't multiply bfloat16), chosen for each shape by a
+trial. A third table holds our kernels without AVX-512
 and NumPy alone. Peak memory is the process's. The PyTorch side is benchmarks/peers/torch_gpt.py.
 """
 
@@ -9,7 +10,7 @@ import argparse
 import sys
 from typing import Any
 
-from benchmarks.machine import description, isas, threads
+from benchmarks.machine import description, isas, multiplies_bfloat16, threads
 from benchmarks.pairs import PEERS, PeerError, alternate, have_torch, median, ratio, run
 from benchmarks.shapes import SHAPES
 from benchmarks.tables import Table, document
@@ -17,7 +18,8 @@ from benchmarks.tables import Table, document
 STEPS = {"char": 50, "char-large": 4, "gpt2": 4, "gpt2-long": 2}
 FEWER_PAIRS = {"gpt2-long": 2}  # its steps take seconds
 SMALL = ["char", "gpt2"]  # shapes of the third table
-BEST_OF = ("bf16", "compile-bf16")  # modes of PyTorch that our bfloat16 is compared with
+BEST_OF = ("bf16", "compile-bf16")  # modes of PyTorch that our bfloat16 is compared with,
+BEST_WITHOUT = ("eager", "compile")  # and those where the processor doesn't multiply bfloat16
 COMPILE_SECONDS = 300  # torch.compile is given up after so long
 SIZES = "shape (batch, context, vocabulary, layers, heads, width)"
 COLUMNS = {
@@ -77,11 +79,12 @@ def row(shape: str, results: dict[str, list[dict]], mode: str | None) -> dict[st
 def compare(shapes: list[str], dtype: str, pairs: int, peer: bool, quick: bool) -> list[dict[str, Any]]:
     """A row for each shape."""
     rows = []
+    modes = BEST_OF if multiplies_bfloat16() else BEST_WITHOUT
     for shape in shapes:
         steps = 2 if quick else STEPS[shape]
         mode = None
         if peer:
-            mode = "eager" if dtype == "float32" else best_mode(shape, 2, ("bf16",) if quick else BEST_OF)
+            mode = "eager" if dtype == "float32" else best_mode(shape, 2, modes[:1] if quick else modes)
         sides = {"ours": lambda shape=shape, steps=steps: ours(shape, steps, dtype)}
         if mode:
             sides["torch"] = lambda shape=shape, steps=steps, mode=mode: torch(shape, steps, mode)

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from types import ModuleType
 from typing import Any
 
@@ -50,9 +50,10 @@ class Backend:
     array_module: ModuleType
     parent: "Backend | None" = None
 
+    @cached_property
     def lineage(self) -> list[str]:
         """This backend's name and its ancestors', the most specific first."""
-        return [self.name] + (self.parent.lineage() if self.parent else [])
+        return [self.name] + (self.parent.lineage if self.parent else [])
 
 
 NUMPY = Backend("numpy", np)
@@ -82,7 +83,7 @@ def current_backend() -> Backend:
 @cache
 def default_backend() -> Backend:
     """The backend of who chose none: $MINILLM_BACKEND, else the fastest registered."""
-    fastest = max(BACKENDS.values(), key=lambda backend: len(backend.lineage()))
+    fastest = max(BACKENDS.values(), key=lambda backend: len(backend.lineage))
     return find_backend(os.environ.get("MINILLM_BACKEND", fastest.name))
 
 

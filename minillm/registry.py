@@ -95,6 +95,7 @@ class Op:
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.__signature__ = inspect.Signature(parameters)
         self.arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+        self._names = frozenset(self.arguments)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
         self.formula_ids = re.findall(r"\[(\d[\w.-]*)\]", self.__doc__ or "")
 
@@ -114,7 +115,7 @@ class Op:
     def pick(self, arrays: list[Any], kwargs: dict[str, Any]) -> Kernel:
         """The kernel of the backend in use, or of its nearest ancestor that has one for these arguments."""
         backend = current_backend()
-        for name in backend.lineage():
+        for name in backend.lineage:
             kernel = self.overrides.get(name)
             if kernel and kernel.supports(*arrays, **kwargs):
                 return kernel
@@ -141,7 +142,7 @@ class Op:
         """Move tensors given by name (weight=w), or as one list (concat([a, b])), to their positions."""
         if self.variadic and len(args) == 1 and isinstance(args[0], list | tuple):
             return tuple(args[0]), kwargs
-        if not any(name in kwargs for name in self.arguments):
+        if not kwargs or self._names.isdisjoint(kwargs):
             return args + (None,) * (len(self.arguments) - len(args)), kwargs  # optional tensors left out
         named = inspect.signature(self).bind(*args, **kwargs)
         named.apply_defaults()
@@ -203,6 +204,8 @@ def record(name: str, kernel: Kernel, saved: Any, args: tuple, outputs: list[Ten
 
 def _as_arrays(args: tuple) -> list[Any]:
     """Plain arrays for a kernel. Python numbers stay as they are: they take the other operand's dtype."""
+    if all(a is None or isinstance(a, Tensor) for a in args):
+        return [a if a is None else a._array for a in args]
     dtype = next((a.dtype for a in args if isinstance(a, Tensor) and a.dtype.kind == "f"), None)
     return [_as_array(a, dtype) for a in args]
 
@@ -220,10 +223,11 @@ def _as_array(a: Any, dtype: Any) -> Any:
 
 def _share_versions(args: tuple, outputs: list[Tensor]) -> None:
     """An output that views an input's memory changes when the input does."""
+    tensors = [a for a in args if isinstance(a, Tensor)]
     for out in outputs:
         owner = _owner(out._array)
-        for a in args:
-            if isinstance(a, Tensor) and owner is _owner(a._array):
+        for a in tensors:
+            if owner is _owner(a._array):
                 out.version = a.version
 
 

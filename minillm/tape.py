@@ -100,7 +100,8 @@ def walk_back(root: Any, gradient: Array, retain_graph: bool) -> None:
         if all(g is None for g in gradients):  # reached only through gradients that were None
             continue
         received = [g for g in gradients if g is not None]
-        borrowed = {id(a) for a in [*received, *arrays_in(node.saved)]}
+        held = [*received, *arrays_in(node.saved)]  # alive until ids are compared: a freed array's goes to a new one
+        borrowed = {id(a) for a in held}
         pulled_back = [
             _placed(g, edge) for g, edge in zip(node.pull_back(gradients, retain_graph), node.edges, strict=True)
         ]

@@ -39,12 +39,8 @@ class Tensor:
     __slots__ = ("_array", "requires_grad", "grad", "node", "output_index", "version", "hooks", "__weakref__")
 
     def __init__(self, array: Any, requires_grad: bool = False):
-        if isinstance(array, Tensor):
-            array = array._array
-        from_python = not hasattr(array, "dtype")
-        array = np.asarray(array) if from_python or np.isscalar(array) else array
-        if from_python and array.dtype == np.float64:
-            array = array.astype(np.float32)
+        if type(array) is not np.ndarray:
+            array = _as_array(array)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"a Tensor holds numbers; this is an array of dtype {array.dtype} (ragged list? strings?)")
         if requires_grad and array.dtype.kind != "f":
@@ -220,6 +216,16 @@ class Tensor:
         def astype(self, dtype: Any) -> Tensor: ...
 
         T: Tensor
+
+
+def _as_array(values: Any) -> Array:
+    """An array of whatever `values` is; what Python has as float becomes float32."""
+    if isinstance(values, Tensor):
+        return values._array
+    if hasattr(values, "dtype"):
+        return np.asarray(values) if np.isscalar(values) else values
+    array = np.asarray(values)
+    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
 def _plain(value: Any) -> Any:

@@ -81,9 +81,23 @@ def test_figures_go_between_their_markers(tmp_path):
 
 
 def test_every_benchmark_has_a_place_in_the_documents():
-    for name, documents in command.DOCUMENTS.items():
-        for path in documents:
-            insert(path.read_text(encoding="utf-8"), name, "")
+    pages = [command.DOCUMENT, command.DOCUMENT.with_name("benchmarks-avx2.md")]
+    places = [(page, name) for page in pages for name in command.NAMES] + [(command.STEPS, "ladder")]
+    for page, name in places:
+        insert(page.read_text(encoding="utf-8"), name, "")
+
+
+def test_another_machines_page_leaves_the_main_one_alone(tmp_path, monkeypatch):
+    page, steps = tmp_path / "old-cpu.md", tmp_path / "README.md"
+    for path in (page, steps):
+        path.write_text("<!-- begin ladder -->\n<!-- end ladder -->\n")
+    monkeypatch.setattr(command, "STEPS", steps)
+    command.write_down("ladder", [TABLE], page)
+    assert "| a | 1.2 |" in page.read_text() and "| a |" not in steps.read_text()
+    assert (tmp_path / "old-cpu" / "ladder.json").exists()
+    monkeypatch.setattr(command, "DOCUMENT", page)
+    command.write_down("ladder", [TABLE], page)
+    assert "| a | 1.2 |" in steps.read_text()
 
 
 def test_train_step_rows():

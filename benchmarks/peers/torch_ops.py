@@ -35,6 +35,7 @@ BUILD: dict[str, Callable[..., tuple]] = {
     "rms_norm": lambda n, d: (lambda x, w: functional.rms_norm(x, (d,), w, 1e-5), [normal(n, d), normal(d)]),
     "softmax": lambda *shape: (lambda x: functional.softmax(x, -1), [normal(*shape)]),
     "gelu_tanh": lambda *shape: (lambda x: functional.gelu(x, approximate="tanh"), [normal(*shape)]),
+    "gelu": lambda *shape: (functional.gelu, [normal(*shape)]),
     "silu": lambda *shape: (functional.silu, [normal(*shape)]),
     "dropout": lambda *shape: (lambda x: functional.dropout(x, 0.1), [normal(*shape)]),
     "embedding": lambda classes, d, n: (lambda w, i: functional.embedding(i, w), [normal(classes, d), ids(classes, n)]),

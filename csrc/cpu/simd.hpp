@@ -163,22 +163,32 @@ inline vec times_power_of_2(vec p, vec n) {
 #endif
 }
 
-// e^x to about 1 unit in the last place; 0 below -104, infinity above 88.8, NaN for NaN.
-//
-// x = n ln 2 + r with |r| <= ln(2)/2; e^r by its Taylor polynomial of degree 7; times 2^n.
-inline vec exp(vec x) {
-  const vec clipped = min(broadcast(89.0f), max(broadcast(-104.0f), x));
-  const vec shift = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
-  const vec n = (clipped * 1.44269504f + shift) - shift;
-  const vec r = (clipped - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first short: exact products
+// e^(x - n ln 2) for the whole number n nearest to x / ln 2, by its Taylor polynomial of degree 7.
+inline vec exp_of_rest(vec x, vec n) {
+  const vec r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first short: exact products
   vec p = broadcast(1.0f / 5040);
   p = p * r + 1.0f / 720;
   p = p * r + 1.0f / 120;
   p = p * r + 1.0f / 24;
   p = p * r + 1.0f / 6;
   p = p * r + 0.5f;
-  p = p * r * r + r + 1.0f;
-  return times_power_of_2(p, n);
+  return p * r * r + r + 1.0f;
+}
+
+// Adding it rounds to a whole number, whose last bits are then those of the sum: 1.5 * 2^23.
+constexpr float ROUNDS = 12582912.0f;
+
+// e^x to about 1 unit in the last place; 0 below -104, infinity above 88.8, NaN for NaN.
+inline vec exp(vec x) {
+  const vec clipped = min(broadcast(89.0f), max(broadcast(-104.0f), x));
+  const vec n = (clipped * 1.44269504f + ROUNDS) - ROUNDS;
+  return times_power_of_2(exp_of_rest(clipped, n), n);
+}
+
+// e^x for x from -87 to 87, or NaN: 2^n fits a float, so it is made from its bits alone.
+inline vec exp_within_87(vec x) {
+  const vec rounded = x * 1.44269504f + (ROUNDS + 127);  // the last bits are n + 127, a float's exponent
+  return exp_of_rest(x, rounded - (ROUNDS + 127)) * (vec)((ivec)rounded << 23);
 }
 
 }  // namespace minillm::ISA

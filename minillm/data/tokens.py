@@ -24,7 +24,8 @@ from minillm.errors import DataError, TokenError
 
 FORMAT = 1
 _TYPES = {"uint16": "<u2", "uint32": "<u4"}
-_PIECE = 2**20  # characters encoded at once, and ids checked at once: what memory is needed for
+_PIECE = 2**20  # characters encoded by one thread, and ids checked at once
+_TOGETHER = 8 * _PIECE  # characters encoded at once, by all threads: what memory is needed for
 
 
 class Tokenizer(Protocol):
@@ -32,7 +33,7 @@ class Tokenizer(Protocol):
 
     @property
     def vocab_size(self) -> int: ...
-    def encode(self, text: str) -> list[int]: ...
+    def encode_batch(self, texts: list[str]) -> list[list[int]]: ...
     def fingerprint(self) -> str: ...
 
 
@@ -87,9 +88,9 @@ def prepare(
 ) -> tuple[TokenStream, TokenStream]:
     """Training and validation tokens of a corpus, encoded into `folder` unless they're there already.
 
-    "There" means made from the same text, by the same tokenizer, cut at the same place. Documents are encoded one by
-    one; those longer than a million characters in pieces that end with a line. Text that looks like a special token
-    is text. Raises DataError where the corpus is too short, TokenError where the tokenizer can't encode it.
+    "There" means made from the same text, by the same tokenizer, cut at the same place. Each document is encoded by
+    itself, several at a time; those longer than a million characters in pieces that end with a line. Text that looks
+    like a special token is text. Raises DataError where the corpus is too short, TokenError where the tokenizer can't encode it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -116,9 +117,9 @@ def _encode(texts: Iterable[str], tokenizer: Tokenizer, path: Path, about: dict[
     about_path.unlink(missing_ok=True)  # from here on the old pair is no longer whole
     dtype, tokens, size = np.dtype(_TYPES[about["dtype"]]), 0, 0
     with _replacing(path) as file:
-        for text in texts:
-            for piece in _pieces(text):
-                ids = np.asarray(tokenizer.encode(piece), dtype=np.int64)
+        for pieces in _batches(piece for text in texts for piece in _pieces(text)):
+            for piece, encoded in zip(pieces, tokenizer.encode_batch(pieces), strict=True):
+                ids = np.asarray(encoded, dtype=np.int64)
                 if ids.size and not 0 <= ids.min() <= ids.max() < about["vocab_size"]:
                     raise TokenError(
                         f"the tokenizer gave ids outside 0..{about['vocab_size'] - 1}: {ids.min()}..{ids.max()}"
@@ -137,6 +138,20 @@ def _pieces(text: str) -> Iterator[str]:
         yield text[:cut]
         text = text[cut:]
     yield text
+
+
+def _batches(pieces: Iterable[str]) -> Iterator[list[str]]:
+    """The pieces in lists of about _TOGETHER characters, so that all threads have work with small documents, too."""
+    batch: list[str] = []
+    size = 0
+    for piece in pieces:
+        batch.append(piece)
+        size += len(piece)
+        if size >= _TOGETHER:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 @contextmanager

@@ -25,7 +25,7 @@ def load_native() -> None:
 
 def native_module() -> Any:
     """The native module, where the backend in use includes it; else None."""
-    return importlib.import_module("minillm._native") if "native" in current_backend().lineage() else None
+    return importlib.import_module("minillm._native") if "native" in current_backend().lineage else None
 
 
 def native_for(arrays: Iterable[Any]) -> Any:

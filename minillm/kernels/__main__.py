@@ -16,7 +16,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m minillm.kernels", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--require-native", action="store_true", help="exit with code 1 unless they are in use")
     arguments = parser.parse_args()
-    in_use = "native" in current_backend().lineage()
+    in_use = "native" in current_backend().lineage
     print(f"backend          {current_backend().name}")
     if NATIVE_BUILT:  # importing minillm has said so where they weren't
         _print_native(in_use)

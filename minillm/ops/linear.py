@@ -3,12 +3,12 @@
 import numpy as np
 
 from minillm.errors import ConfigError, ShapeError
-from minillm.ops.activation import gelu_tanh, silu
+from minillm.ops.activation import gelu, gelu_tanh, silu
 from minillm.ops.common import unbroadcast
 from minillm.ops.precision import check_precision, product
 from minillm.registry import Case, ErrorCase, op
 
-ACTIVATIONS = {"gelu_tanh": gelu_tanh, "silu": silu}  # those that `linear` can apply
+ACTIVATIONS = {"gelu": gelu, "gelu_tanh": gelu_tanh, "silu": silu}  # those that `linear` can apply
 
 
 def matmul_cases(rng):

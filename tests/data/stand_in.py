@@ -8,8 +8,8 @@ class Characters:
         self.alphabet = alphabet
         self.vocab_size = vocab_size or len(alphabet)
 
-    def encode(self, text: str) -> list[int]:
-        return [self.alphabet.index(c) for c in text]
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        return [[self.alphabet.index(c) for c in text] for text in texts]
 
     def fingerprint(self) -> str:
         return hashlib.sha256(f"{self.alphabet} {self.vocab_size}".encode()).hexdigest()
@@ -21,9 +21,9 @@ class Bytes:
     def __init__(self) -> None:
         self.calls = 0
 
-    def encode(self, text: str) -> list[int]:
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
         self.calls += 1
-        return list(text.encode())
+        return [list(text.encode()) for text in texts]
 
     def fingerprint(self) -> str:
         return "bytes"

@@ -125,6 +125,16 @@ def test_long_documents_are_encoded_in_pieces_at_line_ends(tmp_path, monkeypatch
     assert bytes(np.asarray(train).tolist()).decode() == "".join(TEXTS)[: len(train) and int(0.9 * 28)]
 
 
+def test_documents_are_handed_over_many_at_a_time(monkeypatch):
+    monkeypatch.setattr(tokens, "_TOGETHER", 8)
+    assert list(tokens._batches(["abc", "defgh", "i", "", "jklmnopqrst", "u"])) == [
+        ["abc", "defgh"],
+        ["i", "", "jklmnopqrst"],
+        ["u"],
+    ]
+    assert list(tokens._batches([])) == []
+
+
 def test_another_vocabulary_is_refused(tmp_path):
     prepare(POEM, Bytes(), tmp_path)
     with pytest.raises(TokenError, match=r"train\.bin was made with another tokenizer \(fingerprint bytes, this"):

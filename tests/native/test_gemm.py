@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from minillm import ops
+from minillm.kernels.native.gemv import ACTIVATIONS
 from minillm.ops.precision import round_bfloat16
 from minillm.testing import agree
 
@@ -96,7 +97,7 @@ def test_the_epilogue_reaches_every_edge(isa):
         a, b = rng.normal(size=(m, k)).astype(np.float32), rng.normal(size=(k, n)).astype(np.float32)
         bias, residual = rng.normal(size=n).astype(np.float32), rng.normal(size=(m, n)).astype(np.float32)
         c, before = np.empty((m, n), np.float32), np.empty((m, n), np.float32)
-        _native.gemm(a, b, c, bias=bias, activation=1, before=before, residual=residual)
+        _native.gemm(a, b, c, bias=bias, activation=ACTIVATIONS["gelu_tanh"], before=before, residual=residual)
         z = a.astype(np.float64) @ b + bias
         np.testing.assert_allclose(before, z, atol=1e-4)
         want = ops.gelu_tanh.reference.forward(np, z)[0] + residual

@@ -37,7 +37,7 @@ def drawn(rng):
     w = rng.normal(size=(outputs, inputs)).astype(np.float32)
     bias = rng.normal(size=outputs).astype(np.float32) if rng.random() < 0.5 else None
     residual = rng.normal(size=(rows, outputs)).astype(np.float32) if rng.random() < 0.5 else None
-    return x, w, bias, residual, rng.choice([None, "gelu_tanh", "silu"])
+    return x, w, bias, residual, rng.choice([None, "gelu", "gelu_tanh", "silu"])
 
 
 def close(actual, exact, plain):

@@ -52,7 +52,7 @@ def both(kernel, case, gradient_seed=0):
 
 
 @pytest.mark.parametrize(
-    "name", ["softmax", "log_softmax", "layer_norm", "rms_norm", "cross_entropy", "gelu_tanh", "silu"]
+    "name", ["softmax", "log_softmax", "layer_norm", "rms_norm", "cross_entropy", "gelu", "gelu_tanh", "silu"]
 )
 def test_random_shapes(isa, name):
     op, rng = getattr(ops, name), np.random.default_rng(0)
@@ -77,7 +77,7 @@ def is_float(a):
     return getattr(a, "dtype", np.dtype(int)).kind == "f"
 
 
-@pytest.mark.parametrize("name", ["softmax", "log_softmax", "layer_norm", "rms_norm", "gelu_tanh", "silu"])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "layer_norm", "rms_norm", "gelu", "gelu_tanh", "silu"])
 def test_what_is_not_finite_comes_out_as_from_the_formula(isa, name):
     x = np.zeros((6, 37), np.float32)
     x[0, 3], x[1, 36], x[2, 5], x[3], x[4, :20] = np.nan, np.inf, -np.inf, -np.inf, -np.inf

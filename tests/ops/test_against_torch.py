@@ -91,7 +91,8 @@ def matmul(a, b, *, precision=None):
 
 def linear(x, weight, bias=None, residual=None, *, activation=None, precision=None):
     y = matmul(x, weight.mT, precision=precision) + (0 if bias is None else bias)
-    y = {None: lambda z: z, "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"), "silu": F.silu}[activation](y)
+    if activation:
+        y = {"gelu": F.gelu, "gelu_tanh": lambda z: F.gelu(z, approximate="tanh"), "silu": F.silu}[activation](y)
     return y if residual is None else y + residual
 
 

@@ -40,7 +40,7 @@ void bind_gemm(nb::module_& m) {
         [](Strided a, Strided b, Out<float> c, bool bfloat16, std::optional<In<float>> bias, int activation,
            std::optional<Out<float>> before, std::optional<In<float>> residual, bool accumulate) {
           require(c.ndim() == 2, "gemm: matrices have two axes");
-          require(0 <= activation && activation <= 2, "gemm: no such activation");
+          require(0 <= activation && activation <= (int)Activation::silu, "gemm: no such activation");
           Product p = product(a, b, c, bfloat16);
           p.bias = data_of(bias, p.n, "gemm: the bias must have an element for each column");
           p.residual = data_of(residual, c.size(), "gemm: the residual must have c's shape");

@@ -15,7 +15,7 @@ static Gemv<Weight> arguments(const In<float>& x, const In<Weight>& w, const Opt
   require(x.shape(1) == w.shape(1) && y.shape(0) == x.shape(0) && y.shape(1) == w.shape(0), "gemv: shapes don't fit");
   require(!bias || bias->size() == w.shape(0), "gemv: the bias must have an element for each output");
   require(!residual || residual->size() == y.size(), "gemv: the residual must have y's shape");
-  require(0 <= activation && activation <= 2, "gemv: no such activation");
+  require(0 <= activation && activation <= (int)Activation::silu, "gemv: no such activation");
   return {.rows = (int64_t)x.shape(0), .outputs = (int64_t)w.shape(0), .inputs = (int64_t)x.shape(1), .x = x.data(),
           .w = w.data(), .scale = nullptr, .bias = bias ? bias->data() : nullptr,
           .residual = residual ? residual->data() : nullptr, .activation = static_cast<Activation>(activation),

@@ -1,4 +1,4 @@
-// GELU (tanh form) and SiLU, one pass over memory each.
+// GELU, its tanh form and SiLU, one pass over memory each.
 #include "kernels.hpp"
 #include "kernels/activation_formulas.hpp"
 #include "parallel.hpp"
@@ -30,8 +30,20 @@ static void pull_back(const float* x, const float* dy, float* dx, int64_t n, Slo
   });
 }
 
+void gelu_forward(const float* x, float* y, int64_t n) {
+  map(x, y, n, [](vec v) { return gelu_of(v); });
+}
+
+// d/dx x Phi(x) = Phi(x) + x phi(x)
+void gelu_backward(const float* x, const float* dy, float* dx, int64_t n) {
+  pull_back(x, dy, dx, n, [](vec v) {
+    const Normal at = normal(v);
+    return at.distribution + v * at.density;
+  });
+}
+
 void gelu_tanh_forward(const float* x, float* y, int64_t n) {
-  map(x, y, n, gelu_tanh_of);
+  map(x, y, n, [](vec v) { return gelu_tanh_of(v); });
 }
 
 // d/dx x s(z) = s + x s (1 - s) dz/dx,  z = 2u,  dz/dx = 2 sqrt(2/pi) (1 + 3 * 0.044715 x^2)
@@ -43,7 +55,7 @@ void gelu_tanh_backward(const float* x, const float* dy, float* dx, int64_t n) {
 }
 
 void silu_forward(const float* x, float* y, int64_t n) {
-  map(x, y, n, silu_of);
+  map(x, y, n, [](vec v) { return silu_of(v); });
 }
 
 void silu_backward(const float* x, const float* dy, float* dx, int64_t n) {

@@ -53,7 +53,7 @@ inline int64_t keys_seen(const Attention& a, int64_t end) {
 // x = n + r with |r| <= 1/2; 2^r is the polynomial of degree 6 of least relative error (2e-9); n goes into the exponent
 // bits. No overflow to mind, and fewer steps than simd.hpp's exp: exponentials are a tenth of forward's time.
 inline vec exp2_of_negative(vec x) {
-  const vec round = broadcast(12582912.0f + 127);  // 1.5 * 2^23: the sum's last bits are n + 127
+  const vec round = broadcast(ROUNDS + 127);  // the sum's last bits are n + 127
   const vec rounded = x + round;
   const vec r = x - (rounded - round);
   vec p = broadcast(0.00015353362f);

@@ -12,7 +12,7 @@ struct Matrix {
   int64_t row, column;
 };
 
-enum class Activation : int { none, gelu_tanh, silu };
+enum class Activation : int { none, gelu, gelu_tanh, silu };
 enum class Precision : int { float32, bfloat16 };  // bfloat16: operands rounded to it, products summed in float32
 
 // C (m, n) = f(A (m, k) B (k, n) + bias) + residual. All sums in float32, each in an order that only k decides.

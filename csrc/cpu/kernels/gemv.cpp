@@ -34,14 +34,17 @@ inline void prefetch_ahead(const Weight* p) {
 // Rows of W at a time for so many rows of x: as many as a vector has lanes for the sums, but no more than `most`.
 constexpr int at_a_time(int rows, int most) { return rows >= LANES ? 1 : LANES / rows < most ? LANES / rows : most; }
 constexpr int FLOAT_ROWS = 4;  // long rows, often a multiple of a page apart: more would fight for places in the cache
-constexpr int BYTE_ROWS = 16;
+constexpr int BYTE_ROWS = 4;
 
 // put(m, n, sum of total[m][n]) for all m and n.
 template <int N, int M, class Vector, class Put>
 static void put_sums(const Vector (&total)[M][N], Put put) {
+#pragma GCC unroll 16
   for (int first = 0; first < M * N; first += LANES) {
     Vector rows[LANES] = {};
-    for (int i = 0; i < LANES && first + i < M * N; ++i) rows[i] = total[(first + i) / N][(first + i) % N];
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; ++i)
+      if (first + i < M * N) rows[i] = total[(first + i) / N][(first + i) % N];
     const Vector sums = sum_each(rows);
     for (int i = 0; i < LANES && first + i < M * N; ++i) put((first + i) / N, (first + i) % N, sums[i]);
   }
@@ -55,10 +58,12 @@ static void dots(const float* x, const Weight* w, int64_t inputs, float* y, int6
   for (; i + LANES <= inputs; i += LANES) {
     vec row[N];
     for (int n = 0; n < N; ++n) row[n] = load(x + n * inputs + i);
+#pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
       const Weight* p = w + m * inputs + i;
       prefetch_ahead(p);
       const vec weight = widen(p);
+#pragma GCC unroll 8
       for (int n = 0; n < N; ++n) total[m][n] += weight * row[n];
     }
   }
@@ -78,8 +83,7 @@ static void finish(float* y, const float* bias, Activation activation, const flo
   for (int64_t i = 0; i < count; i += LANES) {
     vec v = load_up_to(y + i, count - i);
     if (bias) v += load_up_to(bias + i, count - i);
-    if (activation == Activation::gelu_tanh) v = gelu_tanh_of(v);
-    if (activation == Activation::silu) v = silu_of(v);
+    v = activated(activation, v);
     if (residual) v += load_up_to(residual + i, count - i);
     store_up_to(y + i, v, count - i);
   }
@@ -120,9 +124,8 @@ static float quantize_row(const float* x, int8_t* q, int64_t inputs, int64_t pad
   }
   const float largest_x = largest(top), per_step = 127.0f / largest_x;
   const bool finite = sum(not_finite) == 0;
-  const vec shift = broadcast(12582912.0f);  // 1.5 * 2^23: adding it rounds to a whole number
   for (int64_t i = 0; i < padded; i += LANES) {
-    const vec steps = finite ? (load_up_to(x + i, inputs - i) * per_step + shift) - shift : vec{};
+    const vec steps = finite ? (load_up_to(x + i, inputs - i) * per_step + ROUNDS) - ROUNDS : vec{};
     const bytes rounded = __builtin_convertvector(__builtin_convertvector(steps, ivec), bytes);
     std::memcpy(q + i, &rounded, sizeof rounded);
   }
@@ -155,6 +158,39 @@ static void int_dots(const int8_t* x, const int32_t* sum_x, int64_t padded, cons
     }
   }
   put_sums<N, M>(total, [&](int m, int n, uint32_t value) { sums[m][n] = (int32_t)(value - 128u * sum_x[n]); });
+}
+#elif defined(__AVX2__) && !defined(__AVX512F__)
+constexpr int64_t BYTES = 32;
+
+inline __m256i bytes(const int8_t* w, int64_t left) {
+  if (left >= BYTES) return _mm256_loadu_si256((const __m256i*)w);
+  int8_t last[BYTES] = {};
+  std::memcpy(last, w, left);
+  return _mm256_loadu_si256((const __m256i*)last);
+}
+
+// Here, too, one side has no sign: |w|, with w's sign moved to x. Sums of two products, at most 2 * 128 * 127, fit 16 bits.
+template <int N, int M>
+static void int_dots(const int8_t* x, const int32_t*, int64_t padded, const int8_t* w, int64_t inputs,
+                     int32_t (*sums)[N]) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  ivec total[M][N] = {};
+  for (int64_t i = 0; i < inputs; i += BYTES) {
+    __m256i row[N];
+    for (int n = 0; n < N; ++n) row[n] = _mm256_loadu_si256((const __m256i*)(x + n * padded + i));
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) {
+      const int8_t* p = w + m * inputs + i;
+      prefetch_ahead(p);
+      const __m256i weight = bytes(p, inputs - i), size = _mm256_abs_epi8(weight);
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) {
+        const __m256i pairs = _mm256_maddubs_epi16(size, _mm256_sign_epi8(row[n], weight));
+        total[m][n] += (ivec)_mm256_madd_epi16(pairs, ones);
+      }
+    }
+  }
+  put_sums<N, M>(total, [&](int m, int n, int32_t value) { sums[m][n] = value; });
 }
 #else
 constexpr int64_t BYTES = LANES;

@@ -1,6 +1,6 @@
-"""gelu_tanh and silu: one pass over memory, forward and backward (csrc/cpu/kernels/activation.cpp).
+"""gelu, gelu_tanh and silu: one pass over memory, forward and backward (csrc/cpu/kernels/activation.cpp).
 
-Only the input is saved: the derivative computes the logistic function anew, which is cheaper than reading it back.
+Only the input is saved: the derivative computes the activation's factor anew, which is cheaper than reading it back.
 """
 
 from typing import Any
@@ -9,32 +9,31 @@ import numpy as np
 
 from minillm import _native, ops
 from minillm.kernels.native.arrays import contiguous, float32
-from minillm.registry import kernel
+from minillm.registry import Op, kernel
+
+# (forward, backward) of each activation, which `linear` applies, too
+FUNCTIONS = {
+    "gelu": (_native.gelu_forward, _native.gelu_backward),
+    "gelu_tanh": (_native.gelu_tanh_forward, _native.gelu_tanh_backward),
+    "silu": (_native.silu_forward, _native.silu_backward),
+}
 
 
-def gelu_tanh_backward(xp: Any, dy: Any, x: Any) -> tuple:
-    dx = np.empty_like(x)
-    _native.gelu_tanh_backward(x, contiguous(dy), dx)
-    return (dx,)
+def _override(op: Op) -> None:
+    forward, backward = FUNCTIONS[op.name]
+
+    def pull_back(xp: Any, dy: Any, x: Any) -> tuple:
+        dx = np.empty_like(x)
+        backward(x, contiguous(dy), dx)
+        return (dx,)
+
+    @kernel(op, "native", pull_back, float32)
+    def activation(xp: Any, x: Any) -> tuple:
+        x = contiguous(x)
+        y = np.empty_like(x)
+        forward(x, y)
+        return y, x
 
 
-@kernel(ops.gelu_tanh, "native", gelu_tanh_backward, float32)
-def gelu_tanh(xp: Any, x: Any) -> tuple:
-    x = contiguous(x)
-    y = np.empty_like(x)
-    _native.gelu_tanh_forward(x, y)
-    return y, x
-
-
-def silu_backward(xp: Any, dy: Any, x: Any) -> tuple:
-    dx = np.empty_like(x)
-    _native.silu_backward(x, contiguous(dy), dx)
-    return (dx,)
-
-
-@kernel(ops.silu, "native", silu_backward, float32)
-def silu(xp: Any, x: Any) -> tuple:
-    x = contiguous(x)
-    y = np.empty_like(x)
-    _native.silu_forward(x, y)
-    return y, x
+for _op in (ops.gelu, ops.gelu_tanh, ops.silu):
+    _override(_op)

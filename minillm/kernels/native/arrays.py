@@ -4,16 +4,19 @@ from typing import Any
 
 import numpy as np
 
+FLOAT32 = np.dtype(np.float32)
+
 
 def float32(*arrays: Any, **options: Any) -> bool:
     """Whether every floating-point array among the arguments is float32: the `supports` of most kernels."""
-    dtypes = [a.dtype for a in arrays if hasattr(a, "dtype")]
-    return np.float32 in dtypes and all(dtype == np.float32 for dtype in dtypes if dtype.kind == "f")
+    dtypes = {a.dtype for a in arrays if hasattr(a, "dtype")}
+    return FLOAT32 in dtypes and (len(dtypes) == 1 or all(d.kind != "f" for d in dtypes - {FLOAT32}))
 
 
 def contiguous(array: Any) -> Any:
     """`array` in C order and aligned, copied only if it isn't."""
-    return np.require(array, requirements=["C", "A"])
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else np.require(array, requirements=["C", "A"])
 
 
 def matrices(array: Any) -> Any:

@@ -11,7 +11,7 @@ from minillm.registry import kernel
 
 MOST_ROWS = 8  # more are better multiplied in blocks
 MOST_INPUTS = 1 << 16  # of int8 (GEMV_INPUTS in gemv.hpp)
-ACTIVATIONS = {None: 0, "gelu_tanh": 1, "silu": 2}  # enum Activation of kernels/gemm.hpp
+ACTIVATIONS = {None: 0, "gelu": 1, "gelu_tanh": 2, "silu": 3}  # enum Activation of kernels/gemm.hpp
 
 
 def gemv(x: Any, weight: Any, bias: Any = None, residual: Any = None, activation: str | None = None) -> Any:

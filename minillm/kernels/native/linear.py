@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minillm import _native, ops
+from minillm.kernels.native.activation import FUNCTIONS
 from minillm.kernels.native.arrays import contiguous, float32, matrices
 from minillm.kernels.native.gemv import ACTIVATIONS, MOST_ROWS, gemv
 from minillm.ops.common import unbroadcast
@@ -13,8 +14,6 @@ from minillm.ops.linear import check_linear, check_matmul
 from minillm.ops.precision import check_precision
 from minillm.registry import kernel
 from minillm.tape import is_grad_enabled
-
-DERIVATIVES = {"gelu_tanh": _native.gelu_tanh_backward, "silu": _native.silu_backward}
 
 
 def multiply(a: Any, b: Any, precision: str | None) -> Any:
@@ -29,7 +28,7 @@ def linear_backward(xp: Any, dy: Any, saved: tuple) -> tuple:
     dz = contiguous(dy).reshape(-1, weight.shape[0])
     if activation:
         dy_rows, dz = dz, np.empty_like(dz)
-        DERIVATIVES[activation](before, dy_rows, dz)
+        FUNCTIONS[activation][1](before, dy_rows, dz)
     dbias = np.empty(weight.shape[0], np.float32) if has_bias else None
     if has_bias:
         _native.sum_rows(dz, dbias)

@@ -61,8 +61,7 @@ struct Place {
 inline vec epilogue(const Product& p, vec sum, int64_t at, int64_t j, int64_t n) {
   if (p.bias) sum += load_up_to(p.bias + j, n);
   if (p.before) store_up_to(p.before + at, sum, n);
-  if (p.activation == Activation::gelu_tanh) sum = gelu_tanh_of(sum);
-  if (p.activation == Activation::silu) sum = silu_of(sum);
+  if (p.activation != Activation::none) sum = activated(p.activation, sum);
   if (p.residual) sum += load_up_to(p.residual + at, n);
   return sum;
 }
