@@ -18,6 +18,8 @@ BLOCK = 1 << 16  # elements updated at a time, so that the several passes of a f
 class Optimizer:
     """What all have: the parameters, a learning rate `lr` that may be set at any time, a step count, saved state.
 
+    Frozen parameters (requires_grad=False) are left out of `params`, so they have no state either.
+
     Subclasses name their state arrays in `slots` and define `_update` for one block of one parameter:
     the values, their gradient and the state arrays, all written in place.
     """
@@ -26,9 +28,9 @@ class Optimizer:
     _update: Callable[..., None]
 
     def __init__(self, params: Iterable[Parameter], lr: float):
-        self.params = list(params)
+        self.params = [p for p in params if p.requires_grad]
         if not self.params:
-            raise ConfigError("the optimizer got no parameters")
+            raise ConfigError("the optimizer got no parameters, or frozen ones only")
         if not lr >= 0:
             raise ConfigError(f"lr={lr} must not be negative")
         self.lr = lr

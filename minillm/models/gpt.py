@@ -23,7 +23,6 @@ from minillm.nn import (
     Linear,
     Module,
     MultiHeadAttention,
-    QuantizedLinear,
     RMSNorm,
     RotaryPositions,
     SinusoidalPositions,
@@ -123,7 +122,7 @@ class GPT(Module):
 
     def loss(self, ids: Any, targets: Any, mask: Any = None) -> Tensor:
         """The mean cross-entropy that `forward` returns, without the logits: what training needs, in less memory."""
-        if isinstance(self.head, QuantizedLinear):
+        if not isinstance(self.head, Linear):  # quantized, or with LoRA: more than a weight
             return ops.cross_entropy(self(ids, mask=mask)[0], np.asarray(targets))
         x = self.features(ids, mask=mask)
         return ops.linear_cross_entropy(x, self.head.weight, np.asarray(targets), precision=self.head.precision)

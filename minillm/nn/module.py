@@ -12,7 +12,10 @@ from minillm.tensor import Tensor
 
 
 class Parameter(Tensor):
-    """A tensor that is trained: it requires a gradient, and modules list it."""
+    """A tensor that is trained: it requires a gradient, and modules list it.
+
+    With `requires_grad = False` it is frozen: still listed and saved, but without gradients, and no optimizer moves it.
+    """
 
     __slots__ = ()
 
@@ -56,8 +59,8 @@ class Module:
                 yield value
 
     def num_parameters(self) -> int:
-        """How many numbers are trained; tied weights count once."""
-        return sum(p.size for p in self.parameters())
+        """How many numbers are trained: those of frozen parameters don't count, tied weights count once."""
+        return sum(p.size for p in self.parameters() if p.requires_grad)
 
     def train(self, mode: bool = True) -> Module:
         """Switch to training (dropout on), or with False to evaluation."""

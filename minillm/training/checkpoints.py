@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from minillm import tensor_file
 from minillm.errors import CheckpointError
-from minillm.training import tensor_file
 from minillm.training.files import (
     TEMPORARY,
     clean_temporaries,

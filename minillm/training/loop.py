@@ -9,7 +9,7 @@ import time
 
 from minillm.configs.config import Config
 from minillm.errors import UserError
-from minillm.models.ngram import bits_per_byte
+from minillm.metrics.language import bits_per_byte
 from minillm.training import checkpoints, evaluate, plot, samples, step
 from minillm.training.data import Data
 from minillm.training.metrics import Metrics

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 
-from minillm.models.ngram import bits_per_byte
+from minillm.metrics.language import bits_per_byte
 from minillm.training.data import Data
 from minillm.training.run import RunFolder
 from minillm.training.state import TrainingState

@@ -12,7 +12,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from minillm.training import checkpoints, evaluate, files, plot, samples, step, tensor_file
+from minillm import tensor_file
+from minillm.training import checkpoints, evaluate, files, plot, samples, step
 from minillm.training.run import RunFolder, locked
 from minillm.training.signals import StopRequest
 from tests.training import tiny

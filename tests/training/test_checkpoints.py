@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from minillm import tensor_file
 from minillm.errors import CheckpointError
-from minillm.training import checkpoints, files, tensor_file
+from minillm.training import checkpoints, files
 
 MODEL = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([0.5, np.nan], dtype=np.float64)}
 OPTIMIZER = {"step": np.array(3), "m.0": np.ones((2, 3), np.float32)}

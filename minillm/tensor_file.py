@@ -32,8 +32,8 @@ _DTYPES = {
 }
 
 
-def _header(arrays: Mapping[str, np.ndarray]) -> bytes:
-    entries: dict[str, dict[str, object]] = {}
+def _header(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> bytes:
+    entries: dict[str, dict[str, object]] = {"__metadata__": dict(metadata)} if metadata else {}
     offset = 0
     for name, array in arrays.items():
         if array.dtype.name not in _DTYPES:
@@ -49,11 +49,11 @@ def _header(arrays: Mapping[str, np.ndarray]) -> bytes:
     return struct.pack("<Q", len(text)) + text
 
 
-def write(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[int, str]:
+def write(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> tuple[int, str]:
     """Write the arrays, wait until they are on the disk, return (bytes, SHA-256). Raises OSError, CheckpointError.
 
     Widest items first, so that every array lies on a multiple of its item size. Strided arrays are made contiguous:
-    the raw bytes of a transposed array would be read back in another order.
+    the raw bytes of a transposed array would be read back in another order. metadata: texts by name, for the header.
     """
     ordered = dict(sorted(arrays.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
     digest, size = hashlib.sha256(), 0
@@ -65,7 +65,7 @@ def write(path: Path, arrays: Mapping[str, np.ndarray]) -> tuple[int, str]:
             digest.update(chunk)
             size += len(chunk)
 
-        put(_header(ordered))
+        put(_header(ordered, metadata or {}))
         for array in ordered.values():
             little_endian = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
             put(little_endian.reshape(-1).view(np.uint8).data)
