@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minillm.errors import ConfigError, DataError, TokenError
-from minillm.models.ngram import NGram, bits_per_byte
+from minillm.models.ngram import NGram
 from tests.data_files import real_file
 
 V = 5
 texts = st.lists(st.integers(0, V - 1), min_size=4, max_size=60)
-smoothings = st.sampled_from(["kneser-ney", "add-k"])
+smoothings = st.sampled_from(["kneser-ney", "backoff", "add-k"])
 
 
 def kneser_ney_by_dictionary(train, order, context, token):
@@ -52,6 +52,54 @@ def test_kneser_ney_is_the_dictionary_s(train, text, order):
     p = NGram.train(np.array(train), V, order).probabilities(np.array(text))
     for t, token in enumerate(text):
         assert p[t] == pytest.approx(kneser_ney_by_dictionary(train, order, text[:t], token), rel=1e-12)
+
+
+def back_off_by_dictionary(train, order, context):
+    """P(every token | context) straight from the definition, the weight α summed over the tokens not seen."""
+
+    def p(context):
+        n = len(context)
+        shorter = p(context[1:]) if n else [1 / V] * V
+        groups = Counter(tuple(train[i : i + n + 1]) for i in range(len(train) - n))
+        counts = [groups[(*context, token)] for token in range(V)]
+        if not sum(counts):
+            return shorter
+        once, twice = (sum(c == k for c in groups.values()) for k in (1, 2))
+        d = once / (once + 2 * twice) if once and twice else 0.5
+        if all(counts):
+            return [c / sum(counts) for c in counts]
+        unseen = sum(q for q, c in zip(shorter, counts, strict=True) if not c)
+        alpha = d * sum(c > 0 for c in counts) / sum(counts) / unseen
+        return [(c - d) / sum(counts) if c else alpha * q for q, c in zip(shorter, counts, strict=True)]
+
+    return p(tuple(context[max(0, len(context) - order + 1) :]))
+
+
+@settings(deadline=None)
+@given(texts, st.lists(st.integers(0, V - 1), max_size=6), st.integers(1, 4))
+def test_back_off_is_the_dictionary_s(train, context, order):
+    p = NGram.train(np.array(train), V, order, "backoff").distribution(np.array(context))
+    np.testing.assert_allclose(p, back_off_by_dictionary(train, order, context), rtol=1e-9)
+
+
+def test_back_off_by_hand():
+    # "a b a b a c": after a come b twice and c once; pairs seen once: ac; twice: ba, ab; so d = 1 / (1 + 2·2) = 0.2.
+    # One token each: a 3, b 2, c 1 of 6, all seen, so nothing is taken from them. After b comes a only:
+    # P(a | b) = (2 - 0.2) / 2, and b and c share 0.1 as 2 : 1.
+    model = NGram.train(np.array([0, 1, 0, 1, 0, 2]), 3, order=2, smoothing="backoff")
+    np.testing.assert_allclose(model.distribution(np.array([1])), [0.9, 0.1 * 2 / 3, 0.1 / 3])
+    np.testing.assert_allclose(model.distribution(np.array([0])), [0.2 * 2 / 3, 1.8 / 3, 0.8 / 3])
+
+
+def test_back_off_sums_to_one_after_contexts_of_real_text():
+    text = real_file("tang300.txt").read_text(encoding="utf-8")
+    alphabet = {c: i for i, c in enumerate(sorted(set(text)))}
+    ids = np.array([alphabet[c] for c in text])
+    model = NGram.train(ids, len(alphabet), 3, "backoff")
+    contexts = {tuple(ids[i : i + n]) for n in range(3) for i in range(len(ids) - n)}
+    sums = [model.distribution(np.array(context)).sum() for context in sorted(contexts)[::97]]
+    assert len(sums) > 100
+    np.testing.assert_allclose(sums, 1, atol=1e-9)
 
 
 @given(texts, texts, st.integers(1, 4), st.floats(0.01, 3))
@@ -141,7 +189,8 @@ def test_longer_contexts_pay_on_real_text_and_beat_add_one():
     losses = [NGram.train(ids[:cut], 65, n).evaluate(ids[cut:]) for n in (1, 2, 3, 4)]
     assert losses == sorted(losses, reverse=True)
     assert losses[0] < NGram.uniform(65).evaluate(ids[cut:])
-    assert losses[3] < NGram.train(ids[:cut], 65, 4, "add-k").evaluate(ids[cut:])
+    back_off, add_one = (NGram.train(ids[:cut], 65, 4, name).evaluate(ids[cut:]) for name in ("backoff", "add-k"))
+    assert losses[3] < back_off < add_one  # the order Chen and Goodman find
 
 
 def test_large_vocabularies_and_orders_do_not_overflow():
@@ -164,11 +213,6 @@ def test_generation_follows_the_chances_and_the_seed():
     assert np.array_equal(model.generate(np.array([0]), 20, seed=3), model.generate(np.array([0]), 20, seed=3))
     unigram = NGram.train(np.array([0] * 30 + [1] * 10), 2, order=1, smoothing="add-k", k=0)
     assert unigram.generate(np.array([0]), 4000, seed=0).mean() == pytest.approx(0.25, abs=0.03)
-
-
-def test_bits_per_byte_by_hand():
-    # 3 tokens of ln 4 nats each are 6 bits, spread over 12 bytes.
-    assert bits_per_byte(math.log(4), 3, 12) == pytest.approx(0.5)
 
 
 def test_bad_input_is_named():

@@ -1,0 +1,17 @@
+"""What the measures of text count: words, and of Chinese text, which has no spaces, characters."""
+
+import re
+
+from minillm.tokenizers.word import HAN
+
+WORDS = re.compile(rf"[{HAN}]|[^\W{HAN}]+")
+"""A Chinese character, or a run of other letters, digits and underscores."""
+
+
+def words(text: str) -> list[str]:
+    """The words of a text in lower case, without punctuation; each Chinese character is a word of its own.
+
+    >>> words("The cat sat. 我爱北京!")
+    ['the', 'cat', 'sat', '我', '爱', '北', '京']
+    """
+    return WORDS.findall(text.lower())
