@@ -16,7 +16,8 @@ from minillm.errors import UserError
 from minillm.memory import keep_freed_memory
 from minillm.planning import Plan, compare, plan_run
 from minillm.training import plot, prepare, report
-from minillm.training.data import open_data
+from minillm.training.data import Data, open_data
+from minillm.training.language_modelling import LanguageModelling
 from minillm.training.loop import Trainer
 from minillm.training.run import (
     RunFolder,
@@ -98,20 +99,20 @@ def train(run: RunFolder, config: Config) -> None:
     planned = plan_run(config, validation_tokens=len(data.validation))
     say(f"\n{planned.table()}\n")
     with StopRequest() as stop:
-        trainer = Trainer(config, run, data, stop)
+        trainer = Trainer(config.training, run, LanguageModelling(config, data), stop)
         finished = trainer.train()
     if finished:
-        say(_closing(trainer, planned))
+        say(_closing(trainer, data, planned))
     else:
         say(f"stopped at step {trainer.state.step:,}; everything is saved. Go on with:\n  {run.resume_command}")
 
 
-def _closing(trainer: Trainer, planned: Plan) -> str:
+def _closing(trainer: Trainer, data: Data, planned: Plan) -> str:
     parts = [
         report.last_samples(trainer.metrics.events),
-        report.losses(trainer.state, trainer.data),
+        report.losses(trainer.state, data),
         compare(planned, trainer.state.seconds, trainer.progress.peak_memory),
-        report.next_steps(trainer.run, trainer.config.training.steps),
+        report.next_steps(trainer.run, trainer.config.steps),
     ]
     return "\n" + "\n\n".join(part for part in parts if part)
 

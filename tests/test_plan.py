@@ -127,7 +127,7 @@ def test_planned_memory_is_what_a_step_allocates(config: GPTConfig, parts: int) 
         optimizer = AdamW(model.parameters())
         tracemalloc.reset_peak()
         for _ in range(2):
-            update(model, optimizer, inputs, targets, clip=1.0, parts=parts)
+            update(model, optimizer, {"ids": inputs, "targets": targets}, clip=1.0, parts=parts)
         actual = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()

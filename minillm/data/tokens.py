@@ -90,7 +90,8 @@ def prepare(
 
     "There" means made from the same text, by the same tokenizer, cut at the same place. Each document is encoded by
     itself, several at a time; those longer than a million characters in pieces that end with a line. Text that looks
-    like a special token is text. Raises DataError where the corpus is too short, TokenError where the tokenizer can't encode it.
+    like a special token is text. Raises DataError where the corpus is too short, TokenError where the tokenizer can't
+    encode it.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

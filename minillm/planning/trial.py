@@ -116,7 +116,7 @@ class _Bench:
     def _timed_gradient(self, depth: int, sequences: int) -> float:
         inputs, targets = self._start(depth, sequences)
         started = time.perf_counter()
-        accumulate_gradients(self.model, inputs, targets, parts=1)
+        accumulate_gradients(self.model, {"ids": inputs, "targets": targets}, parts=1)
         return time.perf_counter() - started
 
     def _timed_update(self) -> float:

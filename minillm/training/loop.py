@@ -7,17 +7,16 @@ random streams are in the checkpoint.
 
 import time
 
-from minillm.configs.config import Config
+from minillm.configs.config import TrainingConfig
 from minillm.errors import UserError
-from minillm.metrics.language import bits_per_byte
-from minillm.training import checkpoints, evaluate, plot, samples, step
-from minillm.training.data import Data
+from minillm.training import checkpoints, plot, samples, step
 from minillm.training.metrics import Metrics
 from minillm.training.progress import Progress
 from minillm.training.run import RunFolder
 from minillm.training.schedule import learning_rate
 from minillm.training.signals import StopRequest
 from minillm.training.state import restore
+from minillm.training.task import Evaluation, Task
 
 MOST_SKIPPED_IN_A_ROW = 3
 
@@ -25,18 +24,17 @@ MOST_SKIPPED_IN_A_ROW = 3
 class Trainer:
     """One training, from the state it is given to its end or to a stop."""
 
-    def __init__(self, config: Config, run: RunFolder, data: Data, stop: StopRequest) -> None:
+    def __init__(self, config: TrainingConfig, run: RunFolder, task: Task, stop: StopRequest) -> None:
         """Go on from the newest checkpoint in `run`, or begin where there is none.
 
-        Raises CheckpointError where every checkpoint is damaged or one doesn't fit the config's model.
+        Raises CheckpointError where every checkpoint is damaged or one doesn't fit the task's model.
         """
-        self.config, self.run, self.data, self.stop = config, run, data, stop
+        self.config, self.run, self.task, self.stop = config, run, task, stop
         saved = checkpoints.newest(run.checkpoints)
-        self.model, self.optimizer, self.state = restore(config, saved)
+        self.model, self.optimizer, self.state = restore(config, task.make_model, saved)
         self._saved = (self.state.step, self.state.evaluated_step) if saved else None
-        self._prompt = samples.prompt_ids(data.tokenizer, config.training.prompt, int(data.validation[0]))
         self.metrics = Metrics(run.metrics, self.state.step, self.state.evaluated_step == self.state.step)
-        self.progress = Progress(config.training.steps, self.state.step)
+        self.progress = Progress(config.steps, self.state.step)
 
     def train(self) -> bool:
         """Train to the end (True), or until asked to stop (False); either way the last thing done is a save.
@@ -59,31 +57,26 @@ class Trainer:
         return self._finished() and not self._evaluation_due()
 
     def _finished(self) -> bool:
-        patience = self.config.training.patience
-        return self.state.step >= self.config.training.steps or 0 < patience <= self.state.evaluations_since_best
+        patience = self.config.patience
+        return self.state.step >= self.config.steps or 0 < patience <= self.state.evaluations_since_best
 
     def _evaluation_due(self) -> bool:
-        state, training = self.state, self.config.training
+        state, training = self.state, self.config
         at_interval = state.step % training.eval_interval == 0 or state.step >= training.steps
         return at_interval and state.evaluated_step != state.step
 
     def _save_due(self) -> bool:
-        at_interval = self.state.step % self.config.training.checkpoint_interval == 0
+        at_interval = self.state.step % self.config.checkpoint_interval == 0
         return at_interval or self.state.best_step == self.state.step
 
     def _step(self) -> None:
         """One update, its metrics and its line of progress."""
-        training, state = self.config.training, self.state
+        training, state = self.config, self.state
         started = time.perf_counter()
         self.optimizer.lr = rate = learning_rate(state.step, training)
-        inputs, targets = self.data.batch(state.step)
+        batch = self.task.batch(state.step)
         result = step.update(
-            self.model,
-            self.optimizer,
-            inputs,
-            targets,
-            clip=training.gradient_clip,
-            parts=training.gradient_accumulation,
+            self.model, self.optimizer, batch, clip=training.gradient_clip, parts=training.gradient_accumulation
         )
         state.step += 1
         seconds = time.perf_counter() - started
@@ -92,7 +85,7 @@ class Trainer:
             self._note_skipped(result.skipped)
             return
         state.skipped_in_a_row = 0
-        tokens_per_s = round(targets.size / seconds, 1)
+        tokens_per_s = round(batch["targets"].size / seconds, 1)
         self.metrics.append(
             "train",
             state.step,
@@ -119,38 +112,31 @@ class Trainer:
 
     def _evaluate(self) -> bool:
         """Validation loss, samples, plot. False if a stop was asked for meanwhile: nothing is then recorded."""
-        training, state = self.config.training, self.state
+        state = self.state
         started = time.perf_counter()
-        ids = self.data.validation[: training.eval_tokens + 1] if training.eval_tokens else self.data.validation
-        loss = evaluate.evaluate(
-            self.model,
-            ids,
-            context_length=self.config.model.context_length,
-            batch_size=training.batch_size // training.gradient_accumulation,
-            interrupted=lambda: self.stop.requested,
-        )
-        if loss is None:
+        evaluation = self.task.evaluate(self.model, self._interrupted)
+        if evaluation is None:
             return False
-        texts = samples.draw(
-            self.model, self.data.tokenizer, self._prompt, training, state.step, lambda: self.stop.requested
-        )
+        texts = self.task.samples(self.model, state.step, self._interrupted)
         if texts is None:
             return False
-        state.record_evaluation(loss)
+        state.record_evaluation(evaluation.loss)
         state.seconds += time.perf_counter() - started
-        self._show_evaluation(loss, texts)
+        self._show_evaluation(evaluation, texts)
         return True
 
-    def _show_evaluation(self, loss: float, texts: list[str]) -> None:
-        state, data = self.state, self.data
-        bits = bits_per_byte(loss, len(data.validation), data.validation_bytes)
-        self.metrics.append("eval", state.step, val_loss=loss, bits_per_byte=bits)
+    def _interrupted(self) -> bool:
+        return self.stop.requested
+
+    def _show_evaluation(self, evaluation: Evaluation, texts: list[str]) -> None:
+        step = self.state.step
+        self.metrics.append("eval", step, val_loss=evaluation.loss, **evaluation.measures)
         for text in texts:
-            self.metrics.append("sample", state.step, text=text)
+            self.metrics.append("sample", step, text=text)
         samples.write(self.run.samples, self.metrics.events)
-        title = f"{self.config.data.corpus}, {self.model.num_parameters():,} parameters"
-        plot.draw(self.run.plot, self.metrics.events, data.baselines, title)
-        self.progress.say(f"step {state.step:,}  validation loss {loss:.4f} nats/token, {bits:.3f} bits/byte")
+        plot.draw(self.run.plot, self.metrics.events, self.task.baselines, self.task.title(self.model))
+        measures = "".join(f", {value:.3f} {name.replace('_', ' ')}" for name, value in evaluation.measures.items())
+        self.progress.say(f"step {step:,}  validation loss {evaluation.loss:.4f} nats{measures}")
 
     def _save(self) -> None:
         """Save a checkpoint, unless this very state is saved already; then remove those no longer needed.

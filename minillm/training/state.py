@@ -1,11 +1,12 @@
 """Where a training stands, besides weights and moments: small, JSON-ready, saved in every checkpoint."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 
 from minillm import seeding
-from minillm.configs.config import Config
+from minillm.configs.config import TrainingConfig
 from minillm.errors import CheckpointError
-from minillm.models import GPT
+from minillm.nn import Module
 from minillm.optim import AdamW
 from minillm.training.checkpoints import Checkpoint
 
@@ -67,14 +68,15 @@ class TrainingState:
             self.evaluations_since_best += 1
 
 
-def restore(config: Config, saved: Checkpoint | None) -> tuple[GPT, AdamW, TrainingState]:
+def restore(
+    training: TrainingConfig, make_model: Callable[[], Module], saved: Checkpoint | None
+) -> tuple[Module, AdamW, TrainingState]:
     """Model, optimizer and state of a checkpoint; fresh ones, drawn from the seed, where there is none.
 
-    Raises CheckpointError where the checkpoint doesn't fit the config's model.
+    Raises CheckpointError where the checkpoint doesn't fit the model.
     """
-    training = config.training
     seeding.seed(training.seed)
-    model = GPT(config.model)
+    model = make_model()
     optimizer = AdamW(
         model.parameters(),
         lr=training.learning_rate,

@@ -2,45 +2,51 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from minillm import seeding
 from minillm.data.batches import IGNORED
-from minillm.models import GPT
 from minillm.optim import Optimizer, clip_factor, grad_norm
 from minillm.tracing import trace_non_finite
+from minillm.training.task import Batch
 
 
 @dataclass(frozen=True)
 class StepResult:
-    """What an update did: loss (nats per token), length of the gradient before clipping, why it was skipped."""
+    """What an update did: loss (nats per target), length of the gradient before clipping, why it was skipped."""
 
     loss: float
     grad_norm: float
     skipped: str | None = None
 
 
-def accumulate_gradients(model: GPT, inputs: np.ndarray, targets: np.ndarray, parts: int) -> float:
-    """Add the gradient of the batch's mean loss to the parameters, and return that loss in nats per token.
+def accumulate_gradients(model: Any, batch: Batch, parts: int) -> float:
+    """Add the gradient of the batch's mean loss to the parameters, and return that loss in nats per target.
 
-    inputs, targets: (batch, time) integers. The batch is cut into `parts`, each run forward and backward before the
-    next, so that one part's activations are held at a time. A part's mean is weighted by its share of the targets
-    that count in the whole batch: the mean of means would be wrong where parts have different counts.
+    The batch is cut into `parts`, each run forward and backward before the next, so that one part's activations are
+    held at a time. A part's mean is weighted by its share of the targets that count in the whole batch: the mean of
+    means would be wrong where parts have different counts.
     """
-    counted = int((targets != IGNORED).sum())
+    counted = int((batch["targets"] != IGNORED).sum())
     total = 0.0
-    for part_inputs, part_targets in zip(np.array_split(inputs, parts), np.array_split(targets, parts), strict=True):
-        share = int((part_targets != IGNORED).sum()) / max(counted, 1)
-        loss = model.loss(part_inputs, part_targets)
+    for part in cut(batch, parts):
+        share = int((part["targets"] != IGNORED).sum()) / max(counted, 1)
+        loss = model.loss(**part)
         (loss if share == 1 else loss * share).backward()
         total += loss.item() * share
     return total
 
 
-def update(
-    model: GPT, optimizer: Optimizer, inputs: np.ndarray, targets: np.ndarray, *, clip: float, parts: int
-) -> StepResult:
+def cut(batch: Batch, parts: int) -> list[Batch]:
+    """The batch in `parts` of about as many rows each; fewer parts where there are fewer rows."""
+    parts = min(parts, len(batch["targets"]))
+    pieces = {name: np.array_split(values, parts) for name, values in batch.items()}
+    return [{name: values[i] for name, values in pieces.items()} for i in range(parts)]
+
+
+def update(model: Any, optimizer: Optimizer, batch: Batch, *, clip: float, parts: int) -> StepResult:
     """Make one update with the learning rate `optimizer.lr`. With `clip` 0 the gradient keeps its length.
 
     Where loss or gradient hold NaN or infinity, weights and moments stay as they are, and `skipped` says why.
@@ -48,24 +54,22 @@ def update(
     random_before = seeding.get_state()
     optimizer.zero_grad()
     with np.errstate(all="ignore"):  # an overflow is found below, and explained
-        loss = accumulate_gradients(model, inputs, targets, parts)
+        loss = accumulate_gradients(model, batch, parts)
         norm = grad_norm(optimizer.params)
         if math.isfinite(loss) and math.isfinite(norm):
             optimizer.step(scale=clip_factor(norm, clip or math.inf))
             return StepResult(loss, norm)
-        return StepResult(loss, norm, _explain(model, optimizer, inputs, targets, parts, random_before))
+        return StepResult(loss, norm, _explain(model, optimizer, batch, parts, random_before))
 
 
-def _explain(
-    model: GPT, optimizer: Optimizer, inputs: np.ndarray, targets: np.ndarray, parts: int, random_before: dict
-) -> str:
+def _explain(model: Any, optimizer: Optimizer, batch: Batch, parts: int, random_before: dict) -> str:
     """Run the same batch again, with the same dropout, to find the first op whose result isn't finite."""
     random_after = seeding.get_state()
     seeding.set_state(random_before)
     optimizer.zero_grad()
     try:
         with trace_non_finite():
-            accumulate_gradients(model, inputs, targets, parts)
+            accumulate_gradients(model, batch, parts)
         return "every op is finite, the gradient's length is too large for its type"
     except FloatingPointError as error:
         return str(error)

@@ -1,6 +1,5 @@
 """A run stopped anywhere and resumed is the run never stopped, bit for bit."""
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -54,13 +53,13 @@ def test_two_runs_of_one_seed_are_equal(tmp_path: Path, never_stopped: tuple, qu
 @pytest.mark.parametrize("at", range(1, 12))
 def test_stopped_at_every_step(tmp_path: Path, never_stopped: tuple, quick: None, at: int) -> None:
     trainer = tiny.trainer(tmp_path / "run")
-    batch = trainer.data.batch
+    batch = trainer.task.data.batch
 
     def stop_here(step: int) -> tuple:
         trainer.stop.requested = step == at - 1
         return batch(step)
 
-    trainer.data = dataclasses.replace(trainer.data, batch=stop_here)
+    tiny.replace_batches(trainer, stop_here)
     assert not trainer.train()
     assert checkpoints.saved_steps(RunFolder(tmp_path / "run").checkpoints)[-1] == at
     assert tiny.trainer(tmp_path / "run").train()

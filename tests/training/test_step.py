@@ -1,6 +1,5 @@
 """One update: accumulation equals the whole batch, clipping, and gradients that aren't finite."""
 
-import dataclasses
 import math
 
 import numpy as np
@@ -22,13 +21,19 @@ def model_and_optimizer(**changes: object) -> tuple[GPT, AdamW]:
     return model, AdamW(model.parameters(), lr=1e-2, weight_decay=0.1)
 
 
-def uneven_batch() -> tuple[np.ndarray, np.ndarray]:
+def uneven_batch() -> step.Batch:
     """Eight rows, with 0 to 8 targets ignored in them."""
     ids = np.random.default_rng(0).integers(13, size=(8, 9))
     targets = ids[:, 1:].copy()
     for row in range(8):
         targets[row, : row + (row == 7)] = IGNORED
-    return ids[:, :-1], targets
+    return {"ids": ids[:, :-1], "targets": targets}
+
+
+def without_targets() -> step.Batch:
+    """The same ids, every target ignored."""
+    batch = uneven_batch()
+    return {**batch, "targets": np.full_like(batch["targets"], IGNORED)}
 
 
 def gradients(model: GPT) -> np.ndarray:
@@ -39,30 +44,35 @@ def gradients(model: GPT) -> np.ndarray:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_batch_in_parts_has_the_whole_batchs_gradient(parts: int, dtype: str) -> None:
     """The parts have different numbers of targets, so a mean of the parts' means would be wrong."""
-    inputs, targets = uneven_batch()
+    batch = uneven_batch()
     model, _ = model_and_optimizer(dtype=dtype)
-    _, whole = model(inputs, targets)
+    _, whole = model(**batch)
     whole.backward()
     expected = gradients(model)
     model.zero_grad()
-    loss = step.accumulate_gradients(model, inputs, targets, parts)
+    loss = step.accumulate_gradients(model, batch, parts)
     assert loss == pytest.approx(whole.item(), abs=1e-6)
     np.testing.assert_allclose(gradients(model), expected, rtol=0, atol=1e-6)
     assert gradients(model).dtype == dtype
 
 
 def test_a_batch_without_a_target_moves_nothing_but_by_decay() -> None:
-    inputs, targets = uneven_batch()
     model, _ = model_and_optimizer()
-    assert step.accumulate_gradients(model, inputs, np.full_like(targets, IGNORED), 2) == 0
+    assert step.accumulate_gradients(model, without_targets(), 2) == 0
     assert not gradients(model).any()
+
+
+def test_a_batch_is_cut_into_no_more_parts_than_it_has_rows() -> None:
+    batch = {"ids": np.arange(6).reshape(3, 2), "targets": np.arange(3)}
+    assert [len(part["ids"]) for part in step.cut(batch, 2)] == [2, 1]
+    assert [part["targets"].tolist() for part in step.cut(batch, 8)] == [[0], [1], [2]]
 
 
 @pytest.mark.parametrize(("clip", "shortened"), [(0.01, True), (1e6, False), (0.0, False)])
 def test_the_gradient_is_shortened_to_the_clip_and_0_turns_it_off(clip: float, shortened: bool) -> None:
     model, _ = model_and_optimizer()
     before = [p.numpy().copy() for p in model.parameters()]
-    result = step.update(model, SGD(model.parameters(), lr=1.0), *uneven_batch(), clip=clip, parts=1)
+    result = step.update(model, SGD(model.parameters(), lr=1.0), uneven_batch(), clip=clip, parts=1)
     length = math.sqrt(
         sum(float(((p.numpy() - old) ** 2).sum()) for p, old in zip(model.parameters(), before, strict=True))
     )
@@ -74,8 +84,7 @@ def test_weight_decay_pulls_matrices_only() -> None:
     """With gradients of zero, AdamW's update is the decay alone: w (1 - lr decay)."""
     model, optimizer = model_and_optimizer()
     before = {name: array.copy() for name, array in model.state_dict().items()}
-    inputs, targets = uneven_batch()
-    step.update(model, optimizer, inputs, np.full_like(targets, IGNORED), clip=1.0, parts=1)
+    step.update(model, optimizer, without_targets(), clip=1.0, parts=1)
     for name, array in model.state_dict().items():
         factor = 1 - 1e-2 * 0.1 if array.ndim >= 2 else 1
         np.testing.assert_allclose(array, before[name] * factor, rtol=1e-6, err_msg=name)
@@ -89,12 +98,12 @@ def poison(model: GPT, value: float) -> None:
 def test_a_gradient_that_isnt_finite_changes_nothing_and_names_the_op(value: float) -> None:
     model, optimizer = model_and_optimizer(dropout=0.1)
     batch = uneven_batch()
-    step.update(model, optimizer, *batch, clip=1.0, parts=2)
+    step.update(model, optimizer, batch, clip=1.0, parts=2)
     poison(model, value)
     weights = {name: array.copy() for name, array in model.state_dict().items()}
     moments = {name: array.copy() for name, array in optimizer.state_dict().items()}
     drawn = seeding.get_state()["dropout"]
-    result = step.update(model, optimizer, *batch, clip=1.0, parts=2)
+    result = step.update(model, optimizer, batch, clip=1.0, parts=2)
     assert result.skipped is not None and "linear" in result.skipped and "inputs" in result.skipped
     for name, array in model.state_dict().items():
         np.testing.assert_array_equal(array, weights[name])
@@ -107,7 +116,7 @@ def test_a_gradient_that_isnt_finite_changes_nothing_and_names_the_op(value: flo
 def test_a_gradient_too_long_for_its_type_is_skipped_and_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     model, optimizer = model_and_optimizer()
     monkeypatch.setattr(step, "grad_norm", lambda parameters: math.inf)
-    result = step.update(model, optimizer, *uneven_batch(), clip=1.0, parts=1)
+    result = step.update(model, optimizer, uneven_batch(), clip=1.0, parts=1)
     assert result.skipped == "every op is finite, the gradient's length is too large for its type"
 
 
@@ -130,14 +139,14 @@ def test_a_skipped_update_is_counted_and_the_run_goes_on(tmp_path, quick) -> Non
 
 def test_three_skipped_in_a_row_stop_the_run_naming_step_and_op(tmp_path, quick) -> None:
     trainer = tiny.trainer(tmp_path / "run")
-    original = trainer.data.batch
+    original = trainer.task.data.batch
 
     def spoilt(number: int) -> tuple[np.ndarray, np.ndarray]:
         if number == 5:
             next(iter(trainer.model.parameters())).mutable()[:] = np.nan
         return original(number)
 
-    trainer.data = dataclasses.replace(trainer.data, batch=spoilt)
+    tiny.replace_batches(trainer, spoilt)
     with pytest.raises(ml.errors.UserError, match="3 times in a row, last at step 8: .*embedding.* gave NaN"):
         trainer.train()
     assert trainer.state.skipped == 3

@@ -1,7 +1,9 @@
 """A training small enough to run hundreds of times, with the real model, optimizer, loop and checkpoints."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from minillm.configs.config import Config, DataConfig, TrainingConfig
 from minillm.models import GPTConfig
 from minillm.training import checkpoints, metrics
 from minillm.training.data import Data
+from minillm.training.language_modelling import LanguageModelling
 from minillm.training.loop import Trainer
 from minillm.training.run import RunFolder
 from minillm.training.signals import StopRequest
@@ -48,7 +51,13 @@ def settings(**training: object) -> Config:
 def trainer(folder: Path, config: Config = CONFIG, stop: StopRequest | None = None) -> Trainer:
     """A trainer that starts, or goes on from the newest checkpoint in `folder`."""
     folder.mkdir(exist_ok=True)
-    return Trainer(config, RunFolder(folder), DATA, stop or StopRequest())
+    return Trainer(config.training, RunFolder(folder), LanguageModelling(config, DATA), stop or StopRequest())
+
+
+def replace_batches(trainer: Trainer, batch: Callable[[int], tuple[np.ndarray, np.ndarray]]) -> None:
+    """Let a trainer learn from other batches."""
+    task: Any = trainer.task
+    trainer.task = dataclasses.replace(task, data=dataclasses.replace(task.data, batch=batch))
 
 
 def outcome(folder: Path) -> tuple:
