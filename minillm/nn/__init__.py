@@ -1,16 +1,19 @@
 """Modules: layers with parameters, and the blocks Transformers are stacked from."""
 
-from minillm.nn.attention import KVCache, MultiHeadAttention
+from minillm.nn.attention import DecoderCache, KVCache, MultiHeadAttention
 from minillm.nn.blocks import DecoderLayer, EncoderLayer, Residual
 from minillm.nn.checkpoint import checkpoint
 from minillm.nn.feed_forward import FeedForward
+from minillm.nn.label_smoothing import smoothed_cross_entropy
 from minillm.nn.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm, normal
+from minillm.nn.lora import LoRALinear, add_lora, merge_lora, unmerge_lora
 from minillm.nn.module import Module, Parameter
 from minillm.nn.position import LearnedPositions, RotaryPositions, SinusoidalPositions
 from minillm.nn.quantize import QuantizedLinear, quantize
 
 __all__ = [
-    "DecoderLayer", "Dropout", "Embedding", "EncoderLayer", "FeedForward", "KVCache", "LayerNorm", "LearnedPositions",
-    "Linear", "Module", "MultiHeadAttention", "Parameter", "QuantizedLinear", "RMSNorm", "Residual", "RotaryPositions",
-    "SinusoidalPositions", "checkpoint", "normal", "quantize",
+    "DecoderCache", "DecoderLayer", "Dropout", "Embedding", "EncoderLayer", "FeedForward", "KVCache", "LayerNorm",
+    "LearnedPositions", "Linear", "LoRALinear", "Module", "MultiHeadAttention", "Parameter", "QuantizedLinear",
+    "RMSNorm", "Residual", "RotaryPositions", "SinusoidalPositions", "add_lora", "checkpoint", "merge_lora", "normal",
+    "quantize", "smoothed_cross_entropy", "unmerge_lora",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Multi-head attention, and the cache that lets generation reuse keys and values."""
+"""Multi-head attention, and the caches that let generation reuse keys and values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class MultiHeadAttention(Module):
     (Vaswani et al. 2017, section 3.2.2); m = x for self-attention, the encoder's output for cross-attention.
 
     n_kv_head: fewer key and value heads than query heads share them in groups (Ainslie et al. 2023).
-    rotary: turns queries and keys by their position. dropout: of the attention weights, in training.
+    rotary: turns queries and keys by their position (self-attention only: a memory's places are those of another
+    sequence). dropout: of the attention weights, in training.
     """
 
     def __init__(
@@ -61,16 +62,23 @@ class MultiHeadAttention(Module):
         """x: (batch, time, d_model); memory: (batch, keys, d_model), attended to instead of x.
 
         mask: booleans broadcast to (batch, heads, time, keys), True where a query may look.
-        cache: keys and values of earlier positions, to which this call's are added.
+        cache: keys and values of earlier positions, to which this call's are added; those of a memory are computed by
+        the first call and only read by later ones, which must bring the same memory.
         residual: (batch, time, d_model), added to the result. Returns (batch, time, d_model).
         """
-        source = x if memory is None else memory
-        q, k, v = self._heads(self.query(x)), self._heads(self.key(source)), self._heads(self.value(source))
-        start = cache.length if cache else 0
-        if self.rotary:
-            q, k = self.rotary(q, start), self.rotary(k, start)
-        if cache:
-            k, v = cache.append(k, v)
+        if self.rotary and memory is not None:
+            raise ConfigError("attention: rotary positions are for self-attention; leave them out where a memory is")
+        q = self._heads(self.query(x))
+        if cache and cache.length and memory is not None:
+            k, v = cache.read()
+        else:
+            source = x if memory is None else memory
+            k, v = self._heads(self.key(source)), self._heads(self.value(source))
+            start = cache.length if cache else 0
+            if self.rotary:
+                q, k = self.rotary(q, start), self.rotary(k, start)
+            if cache:
+                k, v = cache.append(k, v)
         drop = {"dropout": self.dropout, "key": seeding.next_key("dropout")} if self.dropout and self.training else {}
         heads = ops.attention(q, k, v, mask, causal=self.causal, scale=1 / math.sqrt(self.d_head), **drop)
         batch, n_head, time, d_head = heads.shape
@@ -102,8 +110,30 @@ class KVCache:
         self._keys[:, :, self.length : stop] = k.numpy()
         self._values[:, :, self.length : stop] = v.numpy()
         self.length = stop
-        return Tensor(self._keys[:, :, :stop]), Tensor(self._values[:, :, :stop])
+        return self.read()
+
+    def read(self) -> tuple[Tensor, Tensor]:
+        """All keys and values so far, (batch, kv_heads, length, d_head) each."""
+        return Tensor(self._keys[:, :, : self.length]), Tensor(self._values[:, :, : self.length])
 
     def select(self, rows: Any) -> None:
         """Go on with these rows of the batch (a beam search keeps some and repeats others)."""
         self._keys, self._values = self._keys[rows], self._values[rows]
+
+
+class DecoderCache:
+    """What a decoder layer keeps between tokens: keys and values of its own positions, which grow in number, and of
+    the memory, which don't."""
+
+    def __init__(self, capacity: int, memory_length: int):
+        self.own, self.memory = KVCache(capacity), KVCache(memory_length)
+
+    @property
+    def length(self) -> int:
+        """How many positions of the target have been seen."""
+        return self.own.length
+
+    def select(self, rows: Any) -> None:
+        """Go on with these rows of the batch."""
+        self.own.select(rows)
+        self.memory.select(rows)

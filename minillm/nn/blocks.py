@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from minillm.errors import ConfigError
-from minillm.nn.attention import KVCache, MultiHeadAttention
+from minillm.nn.attention import DecoderCache, KVCache, MultiHeadAttention
 from minillm.nn.feed_forward import FeedForward
 from minillm.nn.layers import Dropout
 from minillm.nn.module import Module
@@ -74,9 +74,12 @@ class DecoderLayer(Module):
         self.feed_forward = Residual(feed_forward, make_norm(), dropout, norm)
 
     def forward(
-        self, x: Tensor, memory: Tensor, mask: Any = None, memory_mask: Any = None, cache: KVCache | None = None
+        self, x: Tensor, memory: Tensor, mask: Any = None, memory_mask: Any = None, cache: DecoderCache | None = None
     ) -> Tensor:
-        """x: (batch, time, d_model); memory: the encoder's output (batch, keys, d_model)."""
-        x = self.self_attention(x, mask=mask, cache=cache)
-        x = self.cross_attention(x, memory=memory, mask=memory_mask)
+        """x: (batch, time, d_model); memory: the encoder's output (batch, keys, d_model).
+
+        mask, memory_mask: where a query may look in x and in memory, as in MultiHeadAttention.
+        """
+        x = self.self_attention(x, mask=mask, cache=cache.own if cache else None)
+        x = self.cross_attention(x, memory=memory, mask=memory_mask, cache=cache.memory if cache else None)
         return self.feed_forward(x)

@@ -1,0 +1,146 @@
+"""Writing the target of a source, token by token: greedy decoding and beam search, for a batch of sources at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from minillm import ops
+from minillm.errors import ConfigError
+from minillm.tape import no_grad
+
+if TYPE_CHECKING:
+    from minillm.models.seq2seq import Seq2Seq
+
+
+def greedy(
+    model: Seq2Seq, source: Any, max_new_tokens: int, *, source_mask: Any = None, use_cache: bool = True
+) -> list[list[int]]:
+    """The target of every row of `source` (batch, source_time), by taking the likeliest token each time.
+
+    A row ends with its end_id, or with its max_new_tokens-th token. Returns the ids, without start and end.
+    use_cache: keep keys and values instead of computing them again; the tokens are the same.
+    """
+    writer = Writer(model, source, max_new_tokens, source_mask, use_cache)
+    targets: list[list[int]] = [[] for _ in writer.ids]
+    live = np.arange(len(targets))  # which target each row of the writer is
+    for _ in range(max_new_tokens):
+        tokens = writer.next_logits().argmax(-1)
+        going = np.flatnonzero(tokens != model.config.end_id)
+        if len(going) == 0:
+            break
+        live, tokens = live[going], tokens[going]
+        writer.go_on(going, tokens)
+        for i, token in zip(live, tokens, strict=True):
+            targets[i].append(int(token))
+    return targets
+
+
+def beam_search(
+    model: Seq2Seq,
+    source: Any,
+    width: int,
+    max_new_tokens: int,
+    *,
+    length_penalty: float = 0.6,
+    source_mask: Any = None,
+    use_cache: bool = True,
+) -> list[list[int]]:
+    """The best target of every row of `source` (batch, source_time) that a beam search comes across.
+
+    Of all ways to continue a sentence's beams by one token, the `width` likeliest are the next beams. One that ends
+    with end_id is finished, and is scored (Wu et al. 2016, equation 14; n counts its tokens, the end among them)
+
+        score(Y, X) = log P(Y | X) / lp(n),   lp(n) = ((5 + n) / 6)^length_penalty
+
+    A sentence is done with `width` finished targets, or when no beam of it can score better than the best of them.
+    One without any after max_new_tokens tokens gets its likeliest beam. A width of 1 is `greedy`.
+    Returns the ids, without start and end. Other arguments as in `greedy`.
+    """
+    if width < 1:
+        raise ConfigError(f"beam_width={width} must be at least 1")
+    if not length_penalty >= 0:
+        raise ConfigError(f"length_penalty={length_penalty} must not be negative (0 compares plain log-probabilities)")
+    writer = Writer(model, source, max_new_tokens, source_mask, use_cache)
+    lp = ((5 + np.arange(max_new_tokens + 1)) / 6) ** length_penalty
+    found = [Found() for _ in writer.ids]
+    live = np.arange(len(found))  # which sentence each row of `scores` is
+    scores = np.zeros((len(found), 1))  # log P of each beam, (sentences, beams); the first beam is the start alone
+    for n in range(1, max_new_tokens + 1):
+        log_p = ops.log_softmax(writer.next_logits()).numpy().reshape(*scores.shape, -1)
+        n_beams, vocab_size = log_p.shape[1:]
+        scores, best = _largest((scores[:, :, None] + log_p).reshape(len(live), -1), width)
+        beams, tokens = best // vocab_size, best % vocab_size
+        rows = np.arange(len(live))[:, None] * n_beams + beams  # a sentence's beams are neighbours in the writer
+        ended = (tokens == model.config.end_id) & np.isfinite(scores)
+        for s, b in np.argwhere(ended):
+            found[live[s]].add(scores[s, b] / lp[n], writer.ids[rows[s, b], 1:])
+        scores[ended] = -np.inf  # nothing follows the end
+        hope = scores.max(axis=1) / lp[-1]  # log P only falls, so this is the most that a beam can score
+        going = [s for s, i in enumerate(live) if found[i].count < width and hope[s] > found[i].score]
+        live, scores = live[going], scores[going]
+        if len(live) == 0:
+            break
+        writer.go_on(rows[going].reshape(-1), tokens[going].reshape(-1))
+    for s, i in enumerate(live):
+        if not found[i].count:
+            found[i].add(scores[s, 0], writer.ids[s * scores.shape[1], 1:])
+    return [each.ids for each in found]
+
+
+@dataclass
+class Found:
+    """The best finished target of a sentence so far, and how many there were."""
+
+    score: float = -np.inf
+    ids: list[int] = field(default_factory=list)
+    count: int = 0
+
+    def add(self, score: float, ids: np.ndarray) -> None:
+        """Another finished target, (time,) without start and end."""
+        self.count += 1
+        if score > self.score:
+            self.score, self.ids = score, ids.tolist()
+
+
+class Writer:
+    """The targets written so far, a row each, and what the model says comes next."""
+
+    def __init__(self, model: Seq2Seq, source: Any, max_new_tokens: int, source_mask: Any, use_cache: bool):
+        if not 0 <= max_new_tokens <= model.config.context_length:
+            raise ConfigError(
+                f"max_new_tokens={max_new_tokens} must be from 0 to the context_length of {model.config.context_length}"
+            )
+        self.model, self.source_mask = model, model.mask_of(source, source_mask)
+        with no_grad():
+            self.memory = model.encode(source, self.source_mask)
+        self.cache = model.new_cache(self.memory, max_new_tokens) if use_cache else None
+        self.ids = np.full((len(self.memory), 1), model.config.start_id)
+        """(rows, time), from the start on."""
+
+    def next_logits(self) -> np.ndarray:
+        """Scores of the token after each row, (rows, vocab_size): −∞ for pad_id and start_id, which nobody says."""
+        seen = self.cache[0].length if self.cache else 0
+        with no_grad():
+            x = self.model.decode(self.ids[:, seen:], self.memory, self.source_mask, self.cache)
+            logits = self.model.head(x[:, -1]).mutable()
+        logits[:, [self.model.config.pad_id, self.model.config.start_id]] = -np.inf
+        return logits
+
+    def go_on(self, rows: np.ndarray, tokens: np.ndarray) -> None:
+        """Keep these rows, some of them perhaps several times, each with one of the tokens at its end."""
+        self.ids = np.concatenate([self.ids[rows], tokens[:, None]], axis=1)
+        self.memory, self.source_mask = self.memory[rows], self.source_mask[rows]
+        for layer in self.cache or []:
+            layer.select(rows)
+
+
+def _largest(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The `count` largest of each row (all, if there are fewer), largest first; and their places."""
+    count = min(count, values.shape[1])
+    places = np.sort(np.argpartition(-values, count - 1)[:, :count])
+    order = np.argsort(-np.take_along_axis(values, places, 1), kind="stable")
+    places = np.take_along_axis(places, order, 1)
+    return np.take_along_axis(values, places, 1), places
