@@ -4,7 +4,7 @@ import dataclasses
 import json
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from minillm.configs import checks
 from minillm.configs.checks import suggestion
@@ -12,6 +12,8 @@ from minillm.configs.config import Config
 from minillm.errors import ConfigError
 
 _PRESETS = Path(__file__).parent
+AnyConfig = TypeVar("AnyConfig")
+"""A dataclass whose fields are the sections, dataclasses themselves."""
 
 
 def preset_names() -> list[str]:
@@ -26,7 +28,7 @@ def load_preset(name: str, base: Config | None = None) -> Config:
     return load_file(_PRESETS / f"{name}.toml", base or Config())
 
 
-def load_file(path: Path, base: Config) -> Config:
+def load_file(path: Path, base: AnyConfig) -> AnyConfig:
     """`base` with the fields that the TOML file at `path` sets. Raises ConfigError naming the file and the field."""
     try:
         sections = tomllib.loads(path.read_bytes().decode("utf-8"))
@@ -42,12 +44,12 @@ def load_file(path: Path, base: Config) -> Config:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def overlay(base: Config, sections: dict) -> Config:
+def overlay(base: AnyConfig, sections: dict) -> AnyConfig:
     """`base` with the fields of `sections` ({"training": {"steps": 10}}) replaced; unknown names are refused.
 
     A vocabulary size set for the data is the model's too, until the tokenizer has counted it.
     """
-    known = [field.name for field in dataclasses.fields(base)]
+    known = [field.name for field in dataclasses.fields(base)]  # type: ignore[arg-type]
     changed: dict[str, Any] = {}
     for name, values in sections.items():
         if name not in known:
@@ -56,9 +58,9 @@ def overlay(base: Config, sections: dict) -> Config:
             raise ConfigError(f"{name} is {values!r}, it must be a section: a line [{name}], then its fields")
         changed[name] = _replace(name, getattr(base, name), values)
     if "vocab_size" in sections.get("data", {}) and "vocab_size" not in sections.get("model", {}):
-        model = changed.get("model", base.model)
+        model = changed.get("model", getattr(base, "model", None))
         changed["model"] = dataclasses.replace(model, vocab_size=changed["data"].vocab_size)
-    return dataclasses.replace(base, **changed)
+    return dataclasses.replace(base, **changed)  # type: ignore[type-var]
 
 
 def _replace(section: str, base: object, values: dict) -> object:
@@ -76,7 +78,7 @@ def _toml(value: object) -> str:
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 
-def to_toml(config: Config) -> str:
+def to_toml(config: Any) -> str:
     """The whole config as TOML that `load_file(path, Config())` reads back equal. Fields that are None are left out."""
     lines = []
     for section in dataclasses.fields(config):

@@ -1,0 +1,94 @@
+"""Score a fine-tuned model beside its baselines: `python -m minillm.evaluate RUN`, or one's own text: `--input FILE`.
+
+The scores go to the screen and, with the examples behind them, into the run folder: report.md and report.json.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from minillm import cli
+from minillm.data import text_files
+from minillm.errors import CheckpointError
+from minillm.memory import keep_freed_memory
+from minillm.tasks import TASKS, FinetuneTask, Scores, open_run
+from minillm.training import checkpoints
+from minillm.training.files import write_atomic
+from minillm.training.run import RunFolder
+
+SHOWN = 8  # examples in the report
+
+
+def load_trained(run: RunFolder, checkpoint: str = "best") -> tuple[FinetuneTask, Any, int]:
+    """A run's task, its model with the weights of the "best" or "last" checkpoint, and that checkpoint's step."""
+    task = open_run(run, TASKS)
+    saved = {"best": checkpoints.best, "last": checkpoints.newest}[checkpoint](run.checkpoints)
+    if saved is None:
+        raise CheckpointError(f"{run.path} has no checkpoint yet: train it first, python -m minillm.finetune")
+    model = task.build()
+    model.load_state_dict(saved.model())
+    return task, model.eval(), saved.step
+
+
+def table(rows: Mapping[str, Scores]) -> str:
+    """Scores by name, as Markdown."""
+    names = list(dict.fromkeys(name for scores in rows.values() for name in scores))
+    lines = [f"| | {' | '.join(names)} |", "|---|" + "---|" * len(names)]
+    for name, scores in rows.items():
+        cells = [f"{scores[n]:.3f}" if n in scores else "" for n in names]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def report(run: RunFolder, split: str, checkpoint: str) -> str:
+    """Score the model, write report.md and report.json, and return the Markdown."""
+    task, model, step = load_trained(run, checkpoint)
+    split = split or ("test" if "test" in task.examples else "validation")
+    rows = {f"this model, step {step:,}": task.scores(model, split), **task.baseline_scores(split)}
+    examples = task.shown(model, task.examples[split][:SHOWN])
+    text = f"# {task.kind}: {len(task.examples[split]):,} {split} examples\n\n{table(rows)}\n"
+    if examples:
+        text += "\n## Examples\n\n" + "\n\n".join(f"```\n{example}\n```" for example in examples) + "\n"
+    write_atomic(run.path / "report.md", text.encode())
+    values = {"task": task.kind, "split": split, "step": step, "scores": rows}
+    write_atomic(run.path / "report.json", (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode())
+    return text
+
+
+def answers(run: RunFolder, path: str, checkpoint: str) -> list[str]:
+    """What the model makes of each line of a file ("-": standard input)."""
+    lines = sys.stdin.read() if path == "-" else "".join(text_files.read(Path(path)))
+    task, model, _ = load_trained(run, checkpoint)
+    return task.answer(model, [line for line in lines.splitlines() if line.strip()])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    flags = argparse.ArgumentParser(prog="python -m minillm.evaluate", description=__doc__)
+    flags.add_argument("run", type=Path, help="run folder, made by python -m minillm.finetune")
+    flags.add_argument("--split", default="", help="validation or test (default: test if there is one)")
+    flags.add_argument("--input", metavar="FILE", help="instead: print the model's answer to each line; - reads stdin")
+    flags.add_argument("--checkpoint", choices=("best", "last"), default="best", help="by validation loss, or the last")
+    flags.add_argument("--debug", action="store_true", help="show the full traceback of an error")
+    return flags
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code."""
+    arguments = parser().parse_args(argv)
+    run = RunFolder(arguments.run)
+    keep_freed_memory()
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(encoding="utf-8")
+    if arguments.input:
+        print(*answers(run, arguments.input, arguments.checkpoint), sep="\n")
+    else:
+        print(report(run, arguments.split, arguments.checkpoint), end="")
+    return 0
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,107 @@
+"""Text to text by the encoder-decoder model: what translation and summarisation share.  [4.1.1-decoder] [4.2.2]"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from minillm.data.examples import Pair, fitting, pad
+from minillm.models import Seq2Seq, Seq2SeqConfig
+from minillm.models.seq2seq import teacher_forcing
+from minillm.tasks.task import FinetuneTask, Prepared, evaluation_mode
+from minillm.tokenizers import BPETokenizer
+from minillm.training.task import Batch
+
+PAD, START, END = "<|pad|>", "<|start|>", "<|end|>"
+SPECIAL_TOKENS = (PAD, START, END)
+LENGTH_FACTOR, LENGTH_MORE = 2, 10  # a target may be so much longer than its source, in tokens
+
+
+def prepared(pairs: dict[str, list[Pair]], model: Seq2SeqConfig, truncate: bool) -> Prepared:
+    """A byte-pair vocabulary of sources and targets together, learnt on the training split.
+
+    DataError, with their number, for texts longer than the model's context, unless they are to be cut there.
+    """
+    tokenizer = BPETokenizer.train(_texts(pairs["train"]), model.vocab_size, SPECIAL_TOKENS, pattern="gpt4")
+    ids = [tokenizer.special_tokens[name] for name in SPECIAL_TOKENS]
+    sized = replace(model, vocab_size=tokenizer.vocab_size, pad_id=ids[0], start_id=ids[1], end_id=ids[2])
+    for part in pairs.values():
+        fitting(tokenizer.encode_batch(list(_texts(part))), model.context_length - 1, truncate)  # 1: the end
+    return Prepared(pairs, tokenizer, sized)
+
+
+def _texts(pairs: Sequence[Pair]) -> Iterable[str]:
+    for pair in pairs:
+        yield pair.source
+        yield pair.target
+
+
+class TextToText(FinetuneTask):
+    """Sources and targets of one vocabulary; an encoded example is (source ids, target ids), each with its end."""
+
+    Model, Example = Seq2SeqConfig, Pair
+
+    def encode(self, example: Pair) -> tuple[list[int], list[int]]:
+        return self._with_end(example.source), self._with_end(example.target)
+
+    def length(self, encoded: tuple[list[int], list[int]]) -> int:
+        return max(map(len, encoded))
+
+    def collate(self, encoded: Sequence[tuple[list[int], list[int]]]) -> Batch:
+        source, source_mask = pad([source for source, _ in encoded], self.config.model.pad_id)
+        target, _ = pad([target for _, target in encoded], self.config.model.pad_id)
+        inputs, targets = teacher_forcing(target, self.config.model)
+        return {"source": source, "inputs": inputs, "targets": targets, "source_mask": source_mask}
+
+    def build(self) -> Seq2Seq:
+        return Seq2Seq(self.config.model)
+
+    def answer(self, model: Seq2Seq, texts: Sequence[str]) -> list[str]:
+        return self.decode(model, [self._with_end(text) for text in texts])
+
+    def decode(self, model: Seq2Seq, sources: Sequence[list[int]]) -> list[str]:
+        """The model's text for each source, by the settings' beam, in batches of similar length."""
+        texts = [""] * len(sources)
+        order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+        rows = max(1, self.config.training.batch_size // self.config.task.beam)
+        with evaluation_mode(model):
+            for first in range(0, len(order), rows):
+                chosen = order[first : first + rows]
+                for i, ids in zip(chosen, self._decoded(model, [sources[i] for i in chosen]), strict=True):
+                    texts[i] = self.tokenizer.decode(ids)
+        return texts
+
+    def _decoded(self, model: Seq2Seq, sources: Sequence[list[int]]) -> list[list[int]]:
+        ids, mask = pad(sources, self.config.model.pad_id)
+        most = min(self.config.model.context_length - 1, LENGTH_FACTOR * ids.shape[1] + LENGTH_MORE)
+        settings = self.config.task
+        search = {"beam_width": settings.beam, "length_penalty": settings.length_penalty} if settings.beam > 1 else {}
+        return model.generate(ids, most, source_mask=mask, **search)
+
+    def shown(self, model: Any, examples: Sequence[Pair]) -> list[str]:
+        answers = self.answer(model, [example.source for example in examples])
+        return [
+            f"{example.source}\n  ours      {text}\n  reference {example.target}"
+            for example, text in zip(examples, answers, strict=True)
+        ]
+
+    def samples(self, model: Any, step: int, interrupted: Callable[[], bool]) -> list[str] | None:
+        return None if interrupted() else super().samples(model, step, interrupted)
+
+    def targets(self, split: str) -> list[str]:
+        """The references of a split."""
+        return [example.target for example in self.examples[split]]
+
+    def written(self, model: Any, split: str) -> list[str]:
+        """What the model makes of every source of a split."""
+        return self.decode(model, [source for source, _ in self._encoded[split]])
+
+    def _with_end(self, text: str) -> list[int]:
+        ids = self.tokenizer.encode(text)[: self.config.model.context_length - 1]
+        return [*ids, self.config.model.end_id]
+
+
+def mean_length(texts: Sequence[str]) -> float:
+    """Words a text, on average."""
+    return float(np.mean([len(text.split()) for text in texts])) if texts else 0.0

@@ -1,0 +1,121 @@
+"""Translation: an encoder-decoder model trained on parallel text (document sections 3.2.3 and 6.2).
+
+    python -m minillm.finetune translation --source train.en --target train.de \\
+        --validation-source val.en --validation-target val.de --test-source test.en --test-target test.de
+    python -m minillm.finetune translation --source pairs.tsv      # a pair a line, split by a tab
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from minillm.configs import checks
+from minillm.configs.config import TrainingConfig
+from minillm.data.examples import Pair, read_aligned, read_table, split_pairs
+from minillm.errors import ConfigError
+from minillm.metrics.bleu import bleu, chrf
+from minillm.models import Seq2SeqConfig
+from minillm.tasks.task import FinetuneConfig, Prepared, Scores
+from minillm.tasks.text_to_text import TextToText, mean_length, prepared
+
+
+@dataclass(frozen=True)
+class TranslationSettings:
+    """The parallel text, and how translations are searched for."""
+
+    kind: Literal["translation"] = "translation"
+    """The task."""
+
+    source: str = ""
+    """Text to translate from: a sentence a line; or, without --target, a table of source TAB target."""
+
+    target: str = ""
+    """Its translation, line by line."""
+
+    validation_source: str = ""
+    """Sentences the training is checked on. By default 1,000 (at most a tenth) are taken out of the training text."""
+
+    validation_target: str = ""
+    """Their translation."""
+
+    test_source: str = ""
+    """Sentences that python -m minillm.evaluate scores."""
+
+    test_target: str = ""
+    """Their translation."""
+
+    language: Literal["en", "zh"] = "en"
+    """How BLEU cuts the target language: en at spaces and punctuation, zh at characters."""
+
+    truncate: bool = False
+    """Cut sentences longer than the model's context. By default they are refused, and counted."""
+
+    beam: int = 4
+    """Beginnings kept while a translation is searched for; 1 always takes the likeliest token."""
+
+    length_penalty: float = 0.6
+    """How much longer translations are favoured (Wu et al. 2016, equation 14)."""
+
+    def __post_init__(self) -> None:
+        checks.types(self)
+        checks.at_least(self, 1, "beam")
+        checks.at_least(self, 0, "length_penalty")
+
+
+class Translation(TextToText):
+    """BLEU and chrF, beside the source itself as its own translation."""
+
+    kind, Settings = "translation", TranslationSettings
+    training = TrainingConfig(
+        steps=1500,
+        batch_size=128,
+        learning_rate=1.5e-3,
+        min_learning_rate=5e-5,
+        warmup_steps=300,
+        beta2=0.98,
+        weight_decay=0.01,
+        eval_interval=250,
+        checkpoint_interval=250,
+        samples=3,
+    )
+
+    @classmethod
+    def prepare(cls, config: FinetuneConfig) -> Prepared:
+        model: Seq2SeqConfig = config.model
+        return prepared(read(config.task), model, config.task.truncate)
+
+    def scores(self, model: object, split: str) -> Scores:
+        return self._scores(self.written(model, split), split)
+
+    def baseline_scores(self, split: str) -> dict[str, Scores]:
+        return {"the source, untranslated": self._scores([pair.source for pair in self.examples[split]], split)}
+
+    def _scores(self, texts: Sequence[str], split: str) -> Scores:
+        references = self.targets(split)
+        lists = [[reference] for reference in references]
+        return {
+            "BLEU": bleu(texts, lists, self.config.task.language).score,
+            "chrF": chrf(texts, lists).score,
+            "words": mean_length(texts),
+            "words of the reference": mean_length(references),
+        }
+
+
+def read(settings: TranslationSettings) -> dict[str, list[Pair]]:
+    """The pairs of each split. ConfigError where files that belong together aren't both given."""
+    if not settings.source:
+        raise ConfigError("translation needs --source FILE (and --target FILE, or a table of source TAB target)")
+    train = read_pairs(settings.source, settings.target)
+    if settings.validation_source:
+        validation = read_pairs(settings.validation_source, settings.validation_target)
+    else:
+        train, validation = split_pairs(train, min(1000, len(train) // 10))
+    splits = {"train": train, "validation": validation}
+    if settings.test_source:
+        splits["test"] = read_pairs(settings.test_source, settings.test_target)
+    return splits
+
+
+def read_pairs(source: str, target: str) -> list[Pair]:
+    """Two files line by line, or a table where there is no second file."""
+    return read_aligned(source, target) if target else read_table(source)
