@@ -127,9 +127,8 @@ def train(run: RunFolder) -> None:
     task = open_run(run, TASKS)
     training = task.config.training
     counts = ", ".join(f"{len(part):,} {split}" for split, part in task.examples.items())
-    say(
-        f"{task.kind}: {counts} examples; {training.steps:,} steps are {training.steps / task.steps_per_epoch:.1f} epochs"
-    )
+    epochs = training.steps / task.steps_per_epoch
+    say(f"{task.kind}: {counts} examples; {training.steps:,} steps are {epochs:.1f} epochs")
     plot.load()
     keep_freed_memory()
     with StopRequest() as stop:

@@ -56,7 +56,8 @@ class TrainingConfig:
     """Weight updates. May grow when a run is resumed; the learning rate then follows the new length."""
 
     batch_size: int = 12
-    """Sequences an update learns from, each model.context_length tokens long. Small, for a CPU."""
+    """Sequences an update learns from, each model.context_length tokens long; in a fine-tuning task about so many
+    examples, more where they are short. Small, for a CPU."""
 
     gradient_accumulation: int = 1
     """Parts a batch is cut into, one after the other; the update is the same, memory falls. Must divide batch_size."""

@@ -58,7 +58,7 @@ def overlay(base: AnyConfig, sections: dict) -> AnyConfig:
             raise ConfigError(f"{name} is {values!r}, it must be a section: a line [{name}], then its fields")
         changed[name] = _replace(name, getattr(base, name), values)
     if "vocab_size" in sections.get("data", {}) and "vocab_size" not in sections.get("model", {}):
-        model = changed.get("model", getattr(base, "model", None))
+        model: Any = changed.get("model", getattr(base, "model", None))
         changed["model"] = dataclasses.replace(model, vocab_size=changed["data"].vocab_size)
     return dataclasses.replace(base, **changed)  # type: ignore[type-var]
 

@@ -40,7 +40,7 @@ def _texts(pairs: Sequence[Pair]) -> Iterable[str]:
 class TextToText(FinetuneTask):
     """Sources and targets of one vocabulary; an encoded example is (source ids, target ids), each with its end."""
 
-    Model, Example = Seq2SeqConfig, Pair
+    Example = Pair
 
     def encode(self, example: Pair) -> tuple[list[int], list[int]]:
         return self._with_end(example.source), self._with_end(example.target)

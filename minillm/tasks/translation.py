@@ -66,6 +66,7 @@ class Translation(TextToText):
     """BLEU and chrF, beside the source itself as its own translation."""
 
     kind, Settings = "translation", TranslationSettings
+    model = Seq2SeqConfig(vocab_size=6000, context_length=128, d_ff=1024, dropout=0.1, label_smoothing=0.1)
     training = TrainingConfig(
         steps=1500,
         batch_size=128,
