@@ -1,0 +1,104 @@
+"""Translation from the command line: a toy language learnt, scored, resumed; and what it refuses."""
+
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from minillm import evaluate, finetune
+from minillm.errors import CheckpointError, ConfigError, DataError
+from minillm.tasks import TASKS, Translation, open_run
+from minillm.training import checkpoints
+from minillm.training.run import RunFolder
+
+WORDS = {"one": "eins", "two": "zwei", "cat": "Katze", "dog": "Hund", "red": "rot", "猫": "狗"}
+SMALL = (
+    "--vocab-size 300 --d-model 48 --d-ff 96 --n-head 2 --n-encoder-layer 1 --n-decoder-layer 1 --dropout 0 "
+    "--label-smoothing 0 --batch-size 32 --warmup-steps 10 --learning-rate 5e-3 --checkpoint-interval 1000"
+).split()
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> list[str]:
+    """Every three words, and the same in another language the other way round: what a decoder without memory can't do."""
+    sources = [" ".join(words) for words in itertools.product(WORDS, repeat=3)]
+    targets = [" ".join(WORDS[word] for word in reversed(source.split())) for source in sources]
+    table = tmp_path / "pairs.tsv"
+    table.write_text("".join(f"{s}\t{t}\n" for s, t in zip(sources, targets, strict=True)), encoding="utf-8")
+    return ["--source", str(table)]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr(sys, "argv", ["finetune", "translation", *arguments])
+    return finetune.main()
+
+
+def test_a_toy_language_is_learnt_and_scored(tmp_path, monkeypatch, files, capsys):
+    pytest.importorskip("sacrebleu", reason="BLEU needs sacrebleu")
+    out = tmp_path / "run"
+    assert run(monkeypatch, *files, *SMALL, "--steps", "250", "--eval-interval", "125", "--out", str(out)) == 0
+    assert evaluate.main([str(out)]) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["scores"]["this model, step 250"]["BLEU"] > 80  # 21 sentences it has never seen
+    assert report["scores"]["the source, untranslated"]["BLEU"] < 5
+    (tmp_path / "new.txt").write_text("cat red two\n\n猫 one dog\n", encoding="utf-8")
+    capsys.readouterr()
+    assert evaluate.main([str(out), "--input", str(tmp_path / "new.txt")]) == 0
+    assert capsys.readouterr().out == "zwei rot Katze\nHund eins 狗\n"
+
+
+def test_a_run_that_was_stopped_ends_as_one_that_wasnt(tmp_path, monkeypatch, files):
+    settings = [*files, *SMALL, "--dropout", "0.1", "--steps", "8", "--eval-interval", "4"]
+    run(monkeypatch, *settings, "--out", str(tmp_path / "whole"))
+    original = Translation.batch
+
+    def stop_at_5(task, step):
+        requests[-1].requested = step == 5
+        return original(task, step)
+
+    requests: list[finetune.StopRequest] = []
+
+    class Stop(finetune.StopRequest):
+        def __enter__(self):
+            requests.append(self)
+            return self
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finetune, "StopRequest", Stop)
+        patch.setattr(Translation, "batch", stop_at_5)
+        run(monkeypatch, *settings, "--out", str(tmp_path / "stopped"))
+    assert checkpoints.saved_steps(tmp_path / "stopped" / "checkpoints")[-1] == 6
+    run(monkeypatch, "--out", str(tmp_path / "stopped"), "--resume")
+    ends = [checkpoints.newest(tmp_path / name / "checkpoints") for name in ("whole", "stopped")]
+    assert ends[0].step == ends[1].step == 8
+    for name, weights in ends[0].model().items():
+        np.testing.assert_array_equal(ends[1].model()[name], weights, err_msg=name)
+
+
+def test_a_run_opens_with_the_settings_and_examples_it_was_made_with(tmp_path, monkeypatch, files):
+    run(monkeypatch, *files, *SMALL, "--steps", "1", "--beam", "2", "--out", str(tmp_path / "run"))
+    task = open_run(RunFolder(tmp_path / "run"), TASKS)
+    assert (task.config.task.beam, task.config.model.d_model, task.config.training.steps) == (2, 48, 1)
+    assert {split: len(part) for split, part in task.examples.items()} == {"train": 195, "validation": 21}
+    assert task.tokenizer.vocab_size == task.config.model.vocab_size
+    with pytest.raises(ConfigError, match="only --steps may change"):
+        run(monkeypatch, "--out", str(tmp_path / "run"), "--resume", "--d-model", "64")
+
+
+def test_what_is_refused(tmp_path, monkeypatch, files):
+    with pytest.raises(ConfigError, match="needs --source FILE"):
+        run(monkeypatch, *SMALL, "--out", str(tmp_path / "run"))
+    with pytest.raises(DataError, match="are longer than the context"):
+        run(monkeypatch, *files, *SMALL, "--context-length", "3", "--out", str(tmp_path / "run"))
+    (tmp_path / "short.txt").write_text("eins\n")
+    with pytest.raises(DataError, match="216 lines and"):
+        run(monkeypatch, *files, "--target", str(tmp_path / "short.txt"), "--out", str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()  # nothing half-made is left
+    monkeypatch.setattr(sys, "argv", ["finetune", "translate"])
+    with pytest.raises(ConfigError, match="no task 'translate'; did you mean 'translation'"):
+        finetune.main()
+    with pytest.raises(CheckpointError, match="holds no run"):
+        evaluate.main([str(tmp_path / "nothing")])
