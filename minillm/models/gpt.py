@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 import numpy as np
 
 from minillm import ops, seeding
-from minillm.errors import ConfigError, ShapeError
+from minillm.errors import ShapeError
 from minillm.models import decoding
+from minillm.models.config import Numerics, check
 from minillm.nn import (
     Dropout,
     Embedding,
@@ -32,7 +33,7 @@ from minillm.tensor import Tensor
 
 
 @dataclass
-class GPTConfig:
+class GPTConfig(Numerics):
     """The shape of a GPT."""
 
     vocab_size: int = 65
@@ -70,25 +71,7 @@ class GPTConfig:
     float64, for checks."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
-        for name in ("norm", "normalization", "activation", "position", "dtype"):
-            known = get_args(get_type_hints(GPTConfig)[name])
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout={self.dropout} must be at least 0 and below 1")
-
-    @property
-    def array_dtype(self) -> str:
-        """Type of the weights and activations in memory."""
-        return "float64" if self.dtype == "float64" else "float32"
-
-    @property
-    def precision(self) -> str | None:
-        """Of the operands of matrix products, where it isn't that of the arrays."""
-        return "bfloat16" if self.dtype == "bfloat16" else None
+        check(self, "vocab_size", "context_length", "n_layer", "n_head", "d_model")
 
 
 class GPT(Module):

@@ -13,8 +13,9 @@ from typing import Any, Literal
 import numpy as np
 
 from minillm import ops
-from minillm.errors import ConfigError, ShapeError
+from minillm.errors import ShapeError
 from minillm.models import decoding
+from minillm.models.config import check
 from minillm.nn import Dropout, Embedding, Linear, Module, QuantizedLinear
 from minillm.tensor import Tensor
 
@@ -39,13 +40,7 @@ class LSTMConfig:
     """Of weights and activations; float64 for checks."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context_length", "n_layer", "d_model"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
-        if self.dtype not in ("float32", "float64"):
-            raise ConfigError(f"dtype={self.dtype!r} must be one of float32, float64")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout={self.dropout} must be at least 0 and below 1")
+        check(self, "vocab_size", "context_length", "n_layer", "d_model")
 
 
 class LSTMState:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, Literal
 
 import numpy as np
 
 from minillm import ops, seeding
 from minillm.errors import ConfigError, ShapeError
 from minillm.models import seq2seq_decoding
+from minillm.models.config import Numerics, check
 from minillm.nn import (
     DecoderCache,
     DecoderLayer,
@@ -32,7 +33,7 @@ from minillm.tensor import Tensor
 
 
 @dataclass
-class Seq2SeqConfig:
+class Seq2SeqConfig(Numerics):
     """The shape of an encoder-decoder model."""
 
     vocab_size: int = 8000
@@ -78,17 +79,9 @@ class Seq2SeqConfig:
     float64, for checks."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context_length", "n_encoder_layer", "n_decoder_layer", "n_head", "d_model"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)} must be at least 1")
+        check(self, "vocab_size", "context_length", "n_encoder_layer", "n_decoder_layer", "n_head", "d_model")
         if self.source_size < 1:
             raise ConfigError(f"source_vocab_size={self.source_vocab_size} must be at least 1")
-        for name in ("norm", "normalization", "activation", "position", "dtype"):
-            known = get_args(get_type_hints(Seq2SeqConfig)[name])
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be one of {', '.join(known)}")
-        if not 0 <= self.dropout < 1:
-            raise ConfigError(f"dropout={self.dropout} must be at least 0 and below 1")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing={self.label_smoothing} must be at least 0 and below 1")
         self._check_special_ids()
@@ -107,16 +100,6 @@ class Seq2SeqConfig:
     def source_size(self) -> int:
         """Number of token ids of the source."""
         return self.vocab_size if self.source_vocab_size is None else self.source_vocab_size
-
-    @property
-    def array_dtype(self) -> str:
-        """Type of the weights and activations in memory."""
-        return "float64" if self.dtype == "float64" else "float32"
-
-    @property
-    def precision(self) -> str | None:
-        """Of the operands of matrix products, where it isn't that of the arrays."""
-        return "bfloat16" if self.dtype == "bfloat16" else None
 
 
 def teacher_forcing(target_ids: Any, config: Seq2SeqConfig) -> tuple[np.ndarray, np.ndarray]:
