@@ -27,7 +27,7 @@ from minillm.training.run import RunFolder, check_may_start, discard_if_empty, f
 from minillm.training.signals import StopRequest
 
 RUNS = Path("runs")
-DECIDED = ("vocab_size", "source_vocab_size", "pad_id", "start_id", "end_id")  # by the tokenizer, so no flags
+DECIDED = ("source_vocab_size", "pad_id", "start_id", "end_id")  # by the tokenizer, so no flags
 
 
 @dataclass(frozen=True)
@@ -52,11 +52,12 @@ def parse(task: type[FinetuneTask], argv: Sequence[str]) -> tuple[FinetuneOption
     """The command's own flags and the task's settings, from the flags after the task's name."""
     import tyro
 
+    # First the command's own flags alone: a run to be resumed gives the others their defaults.
     own, _ = tyro.cli(FinetuneOptions, args=list(argv), add_help=False, return_unknown_args=True)
     base = FinetuneConfig(task.Settings(), task.model, task.training)
     if own.resume:
         base, _ = load_config(RunFolder(_resumed(own)), TASKS)
-    sections = {"task": base.task, "model": _without(DECIDED, base.model), "training": base.training}
+    sections = {"task": base.task, "model": _without_flags(DECIDED, base.model), "training": base.training}
     fields = [
         (name, type(section), dataclasses.field(default_factory=partial(dataclasses.replace, section)))
         for name, section in sections.items()
@@ -73,15 +74,15 @@ def parse(task: type[FinetuneTask], argv: Sequence[str]) -> tuple[FinetuneOption
     return own, FinetuneConfig(parsed.task, type(base.model)(**chosen), parsed.training)
 
 
-def _without(names: Sequence[str], model: Any) -> Any:
-    """The model's config, some of whose fields are no flags."""
+def _without_flags(names: Sequence[str], model: Any) -> Any:
+    """The model's config, some of whose fields are no flags, under names that clash with no other section's."""
     import tyro
 
     present = {f.name: f.type for f in dataclasses.fields(model)}
     hidden = [
         (name, Annotated[Any, tyro.conf.arg(name=f"model-{name}"), tyro.conf.Suppress, tyro.conf.Fixed])
         for name in names
-        if name in present and name != "vocab_size"
+        if name in present
     ]
     frozen = type(model).__dataclass_params__.frozen
     kind = dataclasses.make_dataclass(type(model).__name__, hidden, bases=(type(model),), frozen=frozen)
@@ -142,9 +143,9 @@ def train(run: RunFolder) -> None:
         say(f"stopped at step {trainer.state.step:,}; everything is saved. Go on with:\n  {command}")
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] if argv is None else argv
     if not arguments or arguments[0] in ("-h", "--help"):
         print(f"{__doc__}\nTasks: {', '.join(TASKS)}")
         return 0 if arguments else 2

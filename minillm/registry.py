@@ -13,7 +13,7 @@
 Both are plain functions of arrays; `xp` is the arrays' module. Called with
 tensors, the op picks a kernel for the backend in use, runs it, and records a
 node on the tape. The same table drives the gradient checks, the agreement
-tests between backends, the benchmarks and the documentation.
+tests between backends and `python -m minillm.ops`.
 """
 
 from __future__ import annotations
@@ -71,6 +71,10 @@ class ErrorCase:
     kwargs: dict[str, Any] = field(default_factory=dict)
 
 
+def _always(*arrays: Any, **options: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Kernel:
     """One implementation of an op: forward and backward together, since what is saved is private to the pair."""
@@ -78,7 +82,7 @@ class Kernel:
     backend: str
     forward: Callable
     backward: Callable
-    supports: Callable[..., bool] = lambda *arrays, **kwargs: True
+    supports: Callable[..., bool] = _always
 
 
 class Op:
@@ -97,6 +101,7 @@ class Op:
         self.arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
         self._names = frozenset(self.arguments)
         self.variadic = any(p.kind is p.VAR_POSITIONAL for p in parameters)
+        # The formulas of docs/equations.toml that the docstring cites, such as [4.2.1].
         self.formula_ids = re.findall(r"\[(\d[\w.-]*)\]", self.__doc__ or "")
 
     def backward(self, function: Callable) -> Callable:
@@ -113,7 +118,8 @@ class Op:
         return list(self._errors(rng)) if self._errors else []
 
     def pick(self, arrays: list[Any], kwargs: dict[str, Any]) -> Kernel:
-        """The kernel of the backend in use, or of its nearest ancestor that has one for these arguments."""
+        """The kernel of the backend in use, or of the nearest it falls back to (in the end NumPy's formula) that takes
+        these arguments."""
         backend = current_backend()
         for name in backend.lineage:
             kernel = self.overrides.get(name)
@@ -172,8 +178,7 @@ def kernel(target: Op, backend: str, backward: Callable, supports: Callable[...,
     """
 
     def register(forward: Callable) -> Callable:
-        always = Kernel.supports
-        target.overrides[backend] = Kernel(backend, forward, backward, supports or always)
+        target.overrides[backend] = Kernel(backend, forward, backward, supports or _always)
         return forward
 
     return register

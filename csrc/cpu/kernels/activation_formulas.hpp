@@ -1,5 +1,6 @@
 // GELU, its tanh form and SiLU of a vector. The last two are x times a logistic function s:
-// silu(x) = x s(x), and as (1 + tanh u) / 2 = s(2u), gelu_tanh(x) = x s(2u(x)).
+// gelu(x) = x Phi(x), silu(x) = x s(x), and as (1 + tanh u) / 2 = s(2u) with u = sqrt(2/pi) (x + 0.044715 x^3),
+// gelu_tanh(x) = x (1 + tanh u) / 2 = x s(2u).
 #pragma once
 
 #include "kernels/gemm.hpp"
@@ -24,8 +25,8 @@ struct Normal {
   vec distribution, density;
 };
 
-// For t = |x| the tail Phi(-t) is phi(t) R(t), R Mills' ratio, here the quotient of polynomials on [0, 13] whose largest
-// relative error, 5.5e-9, is least (found by weighted least squares). Phi(x) is the tail or 1 minus it: nothing cancels.
+// For t = |x| the tail Phi(-t) is phi(t) R(t). R is called Mills' ratio; p / q are the polynomials whose largest relative
+// error on [0, 13], 5.5e-9, is least (found by weighted least squares). Phi(x) is the tail or 1 minus it: nothing cancels.
 inline Normal normal(vec x) {
   constexpr float ONE_OVER_SQRT_2_PI = 0.3989422804f;
   const vec t = min(broadcast(13.0f), max(x, -x));  // beyond 13 the tail is below 1e-38

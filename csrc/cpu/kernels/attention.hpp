@@ -33,7 +33,8 @@ struct Attention {
 }  // namespace minillm
 
 // q (batch, heads, queries, d_k), k (batch, kv_heads, keys, d_k), v (batch, kv_heads, keys, d_v), o like q with d_v.
-// statistics: (2, batch, heads, queries), each row's largest score, times log2 e, and 1 / its sum of e^(score - that).
+// statistics: (2, batch, heads, queries), for each row top = its largest score times log2 e, and 1 / its sum of
+// 2^(score log2 e - top); both 0 where it sees no key.
 // scratch: as many floats as the function before says for `most` threads, on a 64-byte boundary.
 // attention_decode: one query in each head, no dropout, nothing kept for a backward pass.
 #define MINILLM_ATTENTION_KERNELS(KERNEL)                                                                           \

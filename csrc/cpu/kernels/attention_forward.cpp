@@ -1,7 +1,8 @@
 // Attention, forward: O = softmax(Q K^T scale) V, one panel of queries after the other.
 //
-// For each tile of keys (Dao et al. 2022, algorithm 1): scores S^T = K Q^T; m, the running maximum of each query's
-// scores times log2 e; E = 2^(S log2 e - m); their running sum l and O^T += V^T E, both first times 2^(old m - new m).
+// For each tile of keys (Dao et al. 2022, algorithm 1): scores S^T = K Q^T; m (`top`), the running maximum of each query's
+// scores times log2 e; E = 2^(S log2 e - m); their running sum l (`total`) and O^T += V^T E, both first times
+// 2^(old m - new m). At the end O is divided by l. Dropout takes out of E after l is summed: softmax comes first.
 #include "kernels/attention_rows.hpp"
 #include "kernels/attention_tile.hpp"
 

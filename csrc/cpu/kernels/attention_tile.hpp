@@ -10,7 +10,7 @@
 
 namespace minillm::ISA {
 
-constexpr int64_t KEYS = 64;
+constexpr int64_t KEYS = 64;  // in a tile of scores; PANEL (tile.hpp) queries are in one
 constexpr float LOG2_E = 1.44269504f;
 
 // The first row of one head.
@@ -48,7 +48,7 @@ inline int64_t keys_seen(const Attention& a, int64_t end) {
   return a.causal ? std::min(a.keys, end + a.keys - a.queries) : a.keys;
 }
 
-// 2^x for x <= 0, 0 below 2^-126, NaN for NaN: e^(s - m) is 2^(s log2 e - m log2 e).
+// 2^x for x <= 0, 0 below 2^-126, NaN for NaN: e^(s - M) is 2^(s log2 e - M log2 e).
 //
 // x = n + r with |r| <= 1/2; 2^r is the polynomial of degree 6 of least relative error (2e-9); n goes into the exponent
 // bits. No overflow to mind, and fewer steps than simd.hpp's exp: exponentials are a tenth of forward's time.
@@ -84,7 +84,8 @@ static void boolean_tile(const Booleans& x, const Place& at, float yes, float* t
   transpose(PANEL, KEYS, rows, KEYS, to, PANEL);
 }
 
-// Scores (rows, PANEL) of keys that a query may not see become -infinity, and so does what only pads the tile.
+// Scores (rows, PANEL) of keys that a query may not see become -infinity, and so does what only pads the tile: `rows` is
+// what the caller goes on to read, at least at.keys.
 static void hide(const Attention& a, const Place& at, int64_t rows, float* scores) {
   const float hidden = -__builtin_inff();
   for (int64_t i = 0; i < at.keys; ++i)

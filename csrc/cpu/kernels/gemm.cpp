@@ -1,8 +1,10 @@
-// The five loops around the micro-kernel (Goto & van de Geijn 2008; Van Zee & van de Geijn 2015, figure 1).
+// The five loops around the micro-kernel (Goto & van de Geijn 2008; Van Zee & van de Geijn 2015, figure 1, though with
+// other cache levels: see the constants).
 //
 // Blocks of B and A are packed into memory that the caches hold, then multiplied tile by tile. Threads share a block:
-// each packs some of its panels, all wait, each takes groups of tiles until none is left. A tile is computed by one
-// thread, over k from first to last, so the result doesn't depend on the number of threads.
+// each packs some of its panels, all wait, each takes groups of tiles until none is left. Within a block a tile is
+// computed by one thread, over k from first to last, and the blocks of k follow one another: so the result doesn't depend
+// on the number of threads.
 #include "kernels.hpp"
 #include "kernels/gemm/pack.hpp"
 #include "kernels/gemm/tile.hpp"
@@ -13,18 +15,18 @@
 
 namespace minillm::ISA {
 
-constexpr int64_t BLOCK_DEPTH = 768;                // packed elements along k: C is read and written once for as many
+constexpr int64_t BLOCK_DEPTH = 768;                // packed elements along k in a block: C is read and written once for each
 constexpr int64_t BLOCK_ROWS = 144 * ROWS;          // of A: block in the L3 cache
 constexpr int64_t BLOCK_COLUMNS = 96 * COLUMNS;     // of B: block in the L3 cache
 constexpr int64_t GROUP_COLUMNS = 3;                // panels of B that stay in the L2 cache while panels of A pass
 constexpr int64_t GROUP_ROWS = 8;                   // panels of A in a group, the unit of work a thread takes
-constexpr int64_t GROUPS = 4;                       // at least for each thread, so that none waits long for the others
+constexpr int64_t GROUPS = 4;                       // aimed at for each thread, so that none waits long for the others
 constexpr int64_t WORTH_A_THREAD = 1 << 19;         // multiply-adds; fewer are done before a second thread wakes up
 
 inline int64_t ceil_div(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
 // The size of equal blocks, none above `most`, in multiples of `unit`.
-inline int64_t even_block(int64_t n, int64_t most, int64_t unit) {
+inline int64_t equal_block(int64_t n, int64_t most, int64_t unit) {
   return ceil_div(ceil_div(n, ceil_div(n, most)), unit) * unit;
 }
 
@@ -33,9 +35,9 @@ class Blocked {
  public:
   Blocked(const Product& p, float* memory)
       : p(p),
-        depth(even_block(p.k, BLOCK_DEPTH * Element::K, Element::K)),
-        rows(even_block(p.m, BLOCK_ROWS, ROWS)),
-        columns(even_block(p.n, BLOCK_COLUMNS, COLUMNS)),
+        depth(equal_block(p.k, BLOCK_DEPTH * Element::K, Element::K)),
+        rows(equal_block(p.m, BLOCK_ROWS, ROWS)),
+        columns(equal_block(p.n, BLOCK_COLUMNS, COLUMNS)),
         a_panel(Panels<Element, ROWS>::floats(depth)),
         b_panel(Panels<Element, COLUMNS>::floats(depth)),
         a_block(memory),

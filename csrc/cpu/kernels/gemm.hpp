@@ -21,7 +21,7 @@ struct Product {
   Matrix a, b;
   float* c;                                 // rows of n, one after the other
   Precision precision = Precision::float32;
-  bool accumulate = false;                  // add to what C holds (no epilogue then)
+  bool accumulate = false;                  // add to what C holds; an epilogue sees the total
   const float* bias = nullptr;              // (n,) or none
   Activation activation = Activation::none;
   float* before = nullptr;                  // (m, n): what f was applied to, which its derivative needs; or none

@@ -50,7 +50,7 @@ static void put_sums(const Vector (&total)[M][N], Put put) {
   }
 }
 
-// y[n, m] = sum_i x[n, i] w[m, i] for N rows of x and M of W; `outputs` from one row of y to the next.
+// y[n, m] = sum_i x[n, i] w[m, i] for N rows n of x and M rows m of W; `outputs` from one row of y to the next.
 template <int N, int M, class Weight>
 static void dots(const float* x, const Weight* w, int64_t inputs, float* y, int64_t outputs) {
   vec total[M][N] = {};
@@ -114,6 +114,7 @@ static void floats(const Gemv<Weight>& g) {
 }
 
 // A row of x as whole numbers from -127 to 127 times the scale that is returned. `padded` >= inputs, filled with 0.
+// A row with NaN or infinity becomes zeros, and its scale NaN.
 static float quantize_row(const float* x, int8_t* q, int64_t inputs, int64_t padded) {
   typedef int8_t bytes __attribute__((vector_size(LANES)));
   vec top = broadcast(1e-30f), not_finite{};
@@ -140,7 +141,7 @@ inline __m512i bytes(const int8_t* w, int64_t left) {
   return _mm512_maskz_loadu_epi8((1ull << left) - 1, w);
 }
 
-// The instruction multiplies unsigned with signed bytes: w + 128 with x; so 128 times the sum of x comes off again.
+// vpdpbusd multiplies unsigned with signed bytes: w + 128 with x; so 128 times the sum of x comes off again.
 // (32-bit sums may wrap around on the way; what they end with doesn't.)
 template <int N, int M>
 static void int_dots(const int8_t* x, const int32_t* sum_x, int64_t padded, const int8_t* w, int64_t inputs,
@@ -192,7 +193,7 @@ static void int_dots(const int8_t* x, const int32_t*, int64_t padded, const int8
   }
   put_sums<N, M>(total, [&](int m, int n, int32_t value) { sums[m][n] = value; });
 }
-#else
+#else  // AVX-512 without VNNI, too: what the compiler makes of the plain loop is in vectors as well
 constexpr int64_t BYTES = LANES;
 
 template <int N, int M>
@@ -267,7 +268,8 @@ void gemv_int8(const Gemv<int8_t>& g) {
   in_parts(g, [](const auto& part, auto n) { whole_numbers<decltype(n)::value>(part); });
 }
 
-// The sum of n floats on one thread for each share: what benchmarks/decode.py takes for the speed of memory.
+// Reads n floats, a share on each thread, and adds up all but a few at each share's end: only the time it takes matters,
+// which benchmarks/decode.py takes for the speed of memory.
 float read_floats(const float* x, int64_t n) {
   float totals[256] = {};
   parallel(256, [&](int thread, int count) {
