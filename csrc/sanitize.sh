@@ -17,7 +17,8 @@ address*) library=libasan.so ;;
 thread) library=libtsan.so ;;
 esac
 # The interpreter isn't instrumented: the library has to be there before it, and what it leaks isn't ours.
-export LD_PRELOAD=$(${CXX:-g++} -print-file-name=$library)
+# So has the C++ library, whose exceptions it watches.
+export LD_PRELOAD="$(${CXX:-g++} -print-file-name=$library) $(${CXX:-g++} -print-file-name=libstdc++.so)"
 export ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=halt_on_error=1
 cd "$place"
 setarch -R env/bin/python -m pytest tests/native "${@:2}" # -R: ThreadSanitizer needs addresses that don't vary

@@ -1,6 +1,8 @@
-"""Score a fine-tuned model beside its baselines: `python -m minillm.evaluate RUN`, or one's own text: `--input FILE`.
+"""Score a trained model beside its baselines: `python -m minillm.evaluate RUN`, or one's own text: `--input FILE`.
 
-The scores go to the screen and, with the examples behind them, into the run folder: report.md and report.json.
+The scores of a fine-tuned model go to the screen and, with the examples behind them, into the run folder: report.md and
+report.json. Those of a language model of python -m minillm.train go to the screen; with --report its samples are
+measured, too, and all goes into report.md and report.png.
 """
 
 import argparse
@@ -12,9 +14,9 @@ from typing import Any
 
 from minillm import cli
 from minillm.data import text_files
-from minillm.errors import CheckpointError
+from minillm.errors import CheckpointError, ConfigError
 from minillm.memory import keep_freed_memory
-from minillm.tasks import TASKS, FinetuneTask, Scores, open_run
+from minillm.tasks import TASKS, FinetuneTask, Scores, language_report, open_run
 from minillm.training import checkpoints
 from minillm.training.files import write_atomic
 from minillm.training.run import RunFolder
@@ -65,13 +67,31 @@ def answers(run: RunFolder, path: str, checkpoint: str) -> list[str]:
     return task.answer(model, [line for line in lines.splitlines() if line.strip()])
 
 
+def is_language_model(run: RunFolder) -> bool:
+    """Whether a run is one of python -m minillm.train: its settings have no [task]."""
+    return run.config.exists() and "[task]" not in run.config.read_text(encoding="utf-8", errors="replace").split("\n")
+
+
+def score_language_model(run: RunFolder, arguments: argparse.Namespace) -> str:
+    """The table of such a run, or with --report all of its report. ConfigError for flags of tasks alone."""
+    if arguments.input or arguments.split not in ("", "validation"):
+        raise ConfigError(
+            f"{run.path} is a language model's run, which has a validation text and no others: leave out --split and "
+            "--input; what it writes: python -m minillm.generate"
+        )
+    if arguments.report:
+        return language_report.report(run.path, arguments.checkpoint)
+    return language_report.next_tokens(run.path, arguments.checkpoint) + "\n"
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     flags = argparse.ArgumentParser(prog="python -m minillm.evaluate", description=__doc__)
-    flags.add_argument("run", type=Path, help="run folder, made by python -m minillm.finetune")
+    flags.add_argument("run", type=Path, help="run folder, made by python -m minillm.finetune or minillm.train")
     flags.add_argument("--split", default="", help="validation or test (default: test if there is one)")
     flags.add_argument("--input", metavar="FILE", help="instead: print the model's answer to each line; - reads stdin")
     flags.add_argument("--checkpoint", choices=("best", "last"), default="best", help="by validation loss, or the last")
+    flags.add_argument("--report", action="store_true", help="of a language model: measure its samples, too")
     flags.add_argument("--debug", action="store_true", help="show the full traceback of an error")
     return flags
 
@@ -83,7 +103,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     keep_freed_memory()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")
-    if arguments.input:
+    if is_language_model(run):
+        print(score_language_model(run, arguments), end="")
+    elif arguments.input:
         print(*answers(run, arguments.input, arguments.checkpoint), sep="\n")
     else:
         print(report(run, arguments.split, arguments.checkpoint), end="")

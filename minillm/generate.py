@@ -176,10 +176,16 @@ def parser() -> argparse.ArgumentParser:
     add("run", type=Path, help="run folder, made by python -m minillm.train")
     add("--prompt", default="", help="text to continue; - reads it from standard input (default: an empty text)")
     add("--checkpoint", choices=("best", "last"), default="best", help="weights of the lowest validation loss, or last")
-    add("--max-new-tokens", type=_whole(1), default=200, metavar="N", help="length of the continuation (default: 200)")
+    add(
+        "--max-new-tokens",
+        type=whole_number(1),
+        default=200,
+        metavar="N",
+        help="length of the continuation (default: 200)",
+    )
     add(
         "--num-samples",
-        type=_whole(1),
+        type=whole_number(1),
         default=1,
         metavar="N",
         help="texts, drawn from seed, seed + 1 ... (default: 1)",
@@ -187,16 +193,16 @@ def parser() -> argparse.ArgumentParser:
     add("--stop", action="append", default=[], metavar="TEXT", help="end before this text; may be given several times")
     add(
         "--temperature",
-        type=_finite,
+        type=finite_number,
         metavar="T",
         help=f"below 1 bolder, above 1 wilder, 0 greedy (default: {TEMPERATURE})",
     )
-    add("--top-k", type=_whole(1), metavar="K", help="draw from the K likeliest tokens only")
+    add("--top-k", type=whole_number(1), metavar="K", help="draw from the K likeliest tokens only")
     add("--top-p", type=float, metavar="P", help="draw from the likeliest tokens that together have probability P")
     add("--greedy", action="store_true", help="always the likeliest token")
     add(
         "--beam",
-        type=_whole(1),
+        type=whole_number(1),
         metavar="N",
         help="search for a likely whole text, keeping N beginnings; shown at the end",
     )
@@ -206,7 +212,7 @@ def parser() -> argparse.ArgumentParser:
         default="float32",
         help="store weights in fewer bits: faster, a little less exact (default: float32)",
     )
-    add("--seed", type=_whole(0), default=0, help="the same seed draws the same text (default: 0)")
+    add("--seed", type=whole_number(0), default=0, help="the same seed draws the same text (default: 0)")
     add(
         "--no-cache", dest="cache", action="store_false", help="compute all keys and values anew: slower, the same text"
     )
@@ -214,7 +220,9 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
-def _whole(least: int) -> Callable[[str], int]:
+def whole_number(least: int) -> Callable[[str], int]:
+    """Type of a flag: a whole number from `least` on."""
+
     def number(text: str) -> int:
         if not text.isascii() or not text.isdigit() or not least <= int(text) < 2**63:
             raise argparse.ArgumentTypeError(f"{text!r} must be a whole number, at least {least}")
@@ -223,7 +231,8 @@ def _whole(least: int) -> Callable[[str], int]:
     return number
 
 
-def _finite(text: str) -> float:
+def finite_number(text: str) -> float:
+    """Type of a flag: a number, but neither infinity nor NaN."""
     try:
         if math.isfinite(number := float(text)):
             return number

@@ -65,6 +65,7 @@ def overlay(base: AnyConfig, sections: dict) -> AnyConfig:
 
 def _replace(section: str, base: object, values: dict) -> object:
     fields = [field.name for field in dataclasses.fields(base)]  # type: ignore[arg-type]
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     for name, value in values.items():
         if name not in fields:
             raise ConfigError(f"unknown field {name!r} in [{section}]{suggestion(name, fields)}")
@@ -75,6 +76,8 @@ def _replace(section: str, base: object, values: dict) -> object:
 def _toml(value: object) -> str:
     if isinstance(value, str):  # JSON's escapes are TOML's, but for one character
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_toml, value))}]"
     return str(value).lower() if isinstance(value, bool) else repr(value)
 
 

@@ -24,7 +24,7 @@ from minillm.training.run import RunFolder
 
 def save(run: RunFolder, config: FinetuneConfig, prepared: Prepared) -> FinetuneConfig:
     """Fill the run folder; config.toml, which makes it a run, goes last. Returns the config as saved."""
-    config = dataclasses.replace(config, model=prepared.model)
+    config = dataclasses.replace(config, model=prepared.model, training=prepared.training or config.training)
     folder = run.path / "examples"
     folder.mkdir(exist_ok=True)
     for split, examples in prepared.examples.items():
@@ -67,7 +67,7 @@ def _kind(path: Path) -> str:
     except (KeyError, TypeError):
         raise CheckpointError(
             f"{path} is of a run that was pre-trained, not fine-tuned (it has no [task]): "
-            "use python -m minillm.generate, or give it to python -m minillm.finetune as --from"
+            "use python -m minillm.generate, or give it to python -m minillm.finetune as --start"
         ) from None
 
 

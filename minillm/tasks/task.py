@@ -32,7 +32,7 @@ class FinetuneConfig:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a task makes of its data and its start, once, before it trains."""
+    """What a task makes of its data, and of the model it may start from, once, before it trains."""
 
     examples: Mapping[str, Sequence[Any]]
     """Of each split, as `task.Example`; "test" may be missing."""
@@ -41,6 +41,8 @@ class Prepared:
     """The model's config, with the sizes that the tokenizer and the start decide."""
     start: Mapping[str, np.ndarray] | None = field(default=None)
     """Weights to begin with, where the task begins with another model's."""
+    training: TrainingConfig | None = None
+    """Settings of the training, where the data decide some: how many steps its epochs are."""
 
 
 class FinetuneTask(ABC):
@@ -108,7 +110,7 @@ class FinetuneTask(ABC):
         """Batches that hold every training example once."""
         return len(self._batches)
 
-    # ---- what the loop asks for ----
+    # ---- what the loop asks for: losses only; `scores` and `baseline_scores` are for python -m minillm.evaluate ----
 
     @property
     def baselines(self) -> dict[str, float]:
@@ -128,7 +130,7 @@ class FinetuneTask(ABC):
         return None if loss is None else Evaluation(loss)
 
     def samples(self, model: Any, step: int, interrupted: Callable[[], bool]) -> list[str] | None:
-        """The first examples of the validation split and what the model makes of them; nothing before it learnt."""
+        """The first examples of the validation split and what the model makes of them; none at step 0."""
         count = self.config.training.samples if step else 0
         return [] if not count else self.shown(model, self.examples["validation"][:count])
 
@@ -161,10 +163,10 @@ class FinetuneTask(ABC):
 
 
 class evaluation_mode:
-    """Within it a model drops nothing out and records no gradients; afterwards it trains again."""
+    """Within it a model drops nothing out and records no gradients; afterwards it does what it did before."""
 
     def __init__(self, model: Any):
-        self.model = model
+        self.model, self._trained = model, model.training
 
     def __enter__(self) -> None:
         self._no_grad = no_grad()
@@ -172,5 +174,5 @@ class evaluation_mode:
         self.model.eval()
 
     def __exit__(self, *exception: object) -> None:
-        self.model.train()
+        self.model.train(self._trained)
         self._no_grad.__exit__(*exception)

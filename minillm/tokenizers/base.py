@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from minillm.errors import TokenError
+from minillm.tokenizers.special import number_specials
 from minillm.tokenizers.text import without_lone_surrogates
 
 FORMAT = "minillm-tokenizer"
@@ -83,6 +84,19 @@ class Tokenizer(ABC):
     def decode(self, ids: Iterable[int], errors: str = "replace") -> str:
         """The text the ids stand for. Bytes that are no UTF-8 become U+FFFD (errors="strict": UnicodeDecodeError)."""
         return self.decode_bytes(ids).decode("utf-8", errors)
+
+    def with_special_tokens(self, names: Iterable[str]) -> Tokenizer:
+        """A copy that has these special tokens, too: those it lacks get ids from vocab_size on, all old ids stay.
+
+        TokenError where special tokens are among the vocabulary's pieces (WordPiece, SentencePiece), which a model
+        brings with it; ConfigError for names that can't be any.
+        """
+        state = self._state()
+        added = number_specials([name for name in names if name not in self.special_tokens], self.vocab_size)
+        copy = self._from_state({**state, "special_tokens": {**state.get("special_tokens", {}), **added}})
+        if not added.keys() <= copy.special_tokens.keys():
+            raise TokenError(f"a {self.kind} vocabulary takes no more special tokens; use a BPE or char tokenizer")
+        return copy
 
     def fingerprint(self) -> str:
         """SHA-256 of the vocabulary and rules: what ties a run and its token files to one tokenizer."""

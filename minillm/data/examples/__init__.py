@@ -20,6 +20,7 @@ from minillm.data.examples.labelled import (
     read_class_files,
     read_class_folders,
     read_csv,
+    read_labelled,
     read_tsv,
     stratified,
 )
@@ -49,6 +50,7 @@ __all__ = [
     "read_csv",
     "read_dialogues",
     "read_instructions",
+    "read_labelled",
     "read_mctest",
     "read_squad",
     "read_summaries",

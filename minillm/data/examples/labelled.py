@@ -82,6 +82,29 @@ def read_class_folders(folder: Path_) -> LabelledSet:
     return _numbered({path.name: [_whole(file) for file in text_files.find(str(path)) or ()] for path in classes})
 
 
+def read_labelled(data: Sequence[str], names: Sequence[str] = ()) -> LabelledSet:
+    """What a command line names: a table (.csv or .tsv), a folder of class folders, or "NAME=FILE" for each class.
+
+    names: the classes in order, as for `read_csv`; class files and folders must have no others (DataError).
+    ConfigError for a list that is none of these.
+    """
+    paths = [Path(given).expanduser() for given in data]
+    pairs = [tuple(given.split("=", 1)) for given, path in zip(data, paths, strict=True) if not path.exists()]
+    files = {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
+    if data and len(files) == len(data):
+        found = read_class_files(files)
+    elif len(data) == 1 and paths[0].is_dir():
+        found = read_class_folders(paths[0])
+    elif len(data) == 1 and paths[0].suffix.lower() in TABLES:
+        return TABLES[paths[0].suffix.lower()](paths[0], names or None)
+    else:
+        raise ConfigError(
+            f"labelled texts are one table ({' or '.join(TABLES)}: label, text), one folder with a folder for each "
+            f"class, or NAME=FILE for each class; got {' '.join(data) or 'nothing'}"
+        )
+    return _renumbered(found, names) if names else found
+
+
 def stratified(examples: Sequence[Labelled], n_validation: int, seed: int = 0) -> tuple[list[Labelled], list[Labelled]]:
     """Training and validation examples, each class as frequent in both as the counts allow (see `shares`).
 
@@ -148,6 +171,13 @@ def _numbered(texts: Mapping[str, list[str]]) -> LabelledSet:
     return LabelledSet(examples, list(texts))
 
 
+def _renumbered(found: LabelledSet, names: Sequence[str]) -> LabelledSet:
+    """The same texts, their classes numbered as in `names`."""
+    if others := [name for name in found.names if name not in names]:
+        raise DataError(f"{', '.join(others)}: no such class; known are {', '.join(names)}")
+    return LabelledSet([Labelled(e.text, names.index(found.names[e.label])) for e in found.examples], list(names))
+
+
 def _whole(path: Path) -> str:
     text = read_text(path).strip(BLANKS)
     if not text:
@@ -158,3 +188,7 @@ def _whole(path: Path) -> str:
 def _check_names(names: Sequence[str]) -> None:
     if len(set(names)) != len(names) or len(names) < 2:
         raise ConfigError(f"the classes {list(names)} must be two or more, each with a name of its own")
+
+
+TABLES = {".csv": read_csv, ".tsv": read_tsv}
+"""The reader for a file's ending."""

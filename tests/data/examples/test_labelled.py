@@ -7,7 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minillm.data.examples import Labelled, read_class_files, read_class_folders, read_csv, read_tsv, stratified
+from minillm.data.examples import (
+    Labelled,
+    read_class_files,
+    read_class_folders,
+    read_csv,
+    read_labelled,
+    read_tsv,
+    stratified,
+)
 from minillm.data.examples.labelled import AG_NEWS, AG_NEWS_VALIDATION, shares
 from minillm.errors import ConfigError, DataError
 from tests.data.examples.files import write
@@ -144,3 +152,26 @@ def test_rt_polarity_is_utf8_with_5331_lines_a_class():
     assert Counter(e.label for e in examples) == {0: 5331, 1: 5331}
     assert sum("\x85" in e.text for e in examples) > 0  # where str.splitlines would have cut
     assert any("é" in e.text for e in examples)
+
+
+def test_what_a_command_line_names_is_read_by_its_kind(tmp_path):
+    one, two = Labelled("x", 0), Labelled("y", 1)
+    table, tabs = write(tmp_path / "a.csv", "1,x\n2,y\n"), write(tmp_path / "a.tsv", "1\tx\n2\ty\n")
+    (tmp_path / "f" / "neg").mkdir(parents=True)
+    (tmp_path / "f" / "pos").mkdir()
+    neg, pos = write(tmp_path / "f" / "neg" / "1.txt", "x\n"), write(tmp_path / "f" / "pos" / "1.txt", "y\n")
+    assert read_labelled([str(table)]) == ([one, two], ["1", "2"])
+    assert read_labelled([str(tabs)], ["no", "yes"]) == ([one, two], ["no", "yes"])
+    assert read_labelled([str(tmp_path / "f")]) == ([one, two], ["neg", "pos"])
+    assert read_labelled([f"neg={neg}", f"pos={pos}"]) == ([one, two], ["neg", "pos"])
+    swapped = read_labelled([f"neg={neg}", f"pos={pos}"], ["pos", "other", "neg"])
+    assert swapped == ([Labelled("x", 2), Labelled("y", 0)], ["pos", "other", "neg"])
+
+
+def test_a_command_line_that_names_no_texts_is_refused(tmp_path):
+    table = str(write(tmp_path / "a.csv", "1,x\n2,y\n"))
+    for wrong in ([], [table, table], ["a=x", "a=y"], [str(write(tmp_path / "a.txt", "1,x\n"))]):
+        with pytest.raises(ConfigError, match=r"one table \(.csv or .tsv: label, text\), .* got "):
+            read_labelled(wrong)
+    with pytest.raises(DataError, match="pos: no such class; known are neg, other"):
+        read_labelled([f"neg={table}", f"pos={table}"], ["neg", "other"])

@@ -1,0 +1,224 @@
+"""Classification of texts, by sentiment, topic, ...: a BERT and one new layer, trained together (Devlin et al. 2019).
+
+    python -m minillm.finetune classification --start MINILM --data neg=rt-polarity.neg pos=rt-polarity.pos
+    python -m minillm.finetune classification --start MINILM --data ag_news.csv --names World Sports Business Sci/Tech
+    python -m minillm.finetune classification --data reviews.tsv --learning-rate 1e-3        # from scratch
+
+MINILM is a Hugging Face folder of a BERT, or the folder of a masked_lm run. The learning rate suits such a
+start; from scratch take a larger one.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from minillm.baselines import classify
+from minillm.configs import checks
+from minillm.configs.config import TrainingConfig
+from minillm.data.examples import Labelled, fitting, pad, read_labelled, stratified
+from minillm.metrics.classification import accuracy, macro_scores
+from minillm.models import BERT, BERTConfig, SequenceClassifier
+from minillm.tasks.encoder import begin, with_ends
+from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
+from minillm.tokenizers.wordpiece import PAD
+from minillm.training.task import Batch, Evaluation
+
+
+@dataclass(frozen=True)
+class ClassificationSettings:
+    """The labelled texts, and what classifies them."""
+
+    kind: Literal["classification"] = "classification"
+    """The task."""
+
+    data: tuple[str, ...] = ()
+    """Labelled texts: one table of label, text (.csv or .tsv); or a folder with a folder of text files for each class;
+    or NAME=FILE for each class, with a text a line."""
+
+    names: tuple[str, ...] = ()
+    """Names of the classes of a table that numbers them from 1, in order. By default the labels in it."""
+
+    validation: tuple[str, ...] = ()
+    """Texts the training is checked on, given like --data. By default some are taken out of that."""
+
+    test: tuple[str, ...] = ()
+    """Texts that python -m minillm.evaluate scores, given like --data. By default some are taken out of that."""
+
+    n_validation: int | None = None
+    """How many to take out; by default a tenth, at most 1,000."""
+
+    n_test: int | None = None
+    """How many to take out, before those to validate with; by default a tenth. 0 takes none."""
+
+    split_seed: int = 0
+    """Which are taken out: each class as frequent as in all, equal texts on one side."""
+
+    start: str = ""
+    """Model to begin with: a folder with a BERT's config.json, model.safetensors and vocab.txt, or the folder of a
+    masked_lm run. By default a model with random weights."""
+
+    tokenizer: str = "bpe"
+    """Without --start: bpe learns byte pairs from the texts; or a file, BERT's vocab.txt or a saved tokenizer.json."""
+
+    pooling: Literal["cls", "mean"] = "mean"
+    """A text's vector: of its first token, or the mean of all, as sentence encoders have it."""
+
+    truncate: bool = False
+    """Cut texts longer than the model's context. By default they are refused, and counted."""
+
+    def __post_init__(self) -> None:
+        checks.types(self)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A text and the name of its class."""
+
+    text: str
+    label: str
+
+
+class Classification(FinetuneTask):
+    """Say which class a text is of. An encoded example is (ids, number of the class)."""
+
+    kind = "classification"
+    Settings = ClassificationSettings
+    Example = Item
+    model = BERTConfig(vocab_size=4096, context_length=256, n_layer=2, n_head=4, d_model=128, dropout=0.1)
+    training = TrainingConfig(
+        steps=250,
+        batch_size=32,
+        learning_rate=1e-4,
+        min_learning_rate=0.0,
+        warmup_steps=25,
+        beta2=0.999,
+        weight_decay=0.01,
+        eval_interval=125,
+        checkpoint_interval=125,
+        samples=3,
+    )
+
+    def __init__(self, config: FinetuneConfig, tokenizer: Any, examples: Mapping[str, Sequence[Item]]):
+        self.names = sorted({item.label for item in examples["train"]})
+        self._number = {name: i for i, name in enumerate(self.names)}
+        super().__init__(config, tokenizer, examples)
+
+    @classmethod
+    def prepare(cls, config: FinetuneConfig) -> Prepared:
+        settings: ClassificationSettings = config.task
+        splits = read(settings)
+        texts = [item.text for item in splits["train"]]
+        begun = begin(settings.start, settings.tokenizer, config.model, cls.model, texts)
+        for items in splits.values():
+            encoded = begun.tokenizer.encode_batch([item.text for item in items])
+            fitting(encoded, begun.model.context_length - 2, settings.truncate)  # 2: [CLS] and [SEP]
+        return Prepared(splits, begun.tokenizer, begun.model, begun.weights)
+
+    def encode(self, example: Item) -> tuple[list[int], int]:
+        return self._ids(example.text), self._number[example.label]
+
+    def length(self, encoded: tuple[list[int], int]) -> int:
+        return len(encoded[0])
+
+    def collate(self, encoded: Sequence[tuple[list[int], int]]) -> Batch:
+        ids, mask = pad([ids for ids, _ in encoded], self.tokenizer.special_tokens[PAD])
+        return {"ids": ids, "targets": np.array([label for _, label in encoded]), "mask": mask}
+
+    def build(self) -> SequenceClassifier:
+        config: BERTConfig = self.config.model
+        encoder = BERT(config)
+        del encoder.head  # which scores tokens; the classifier's own scores classes
+        return SequenceClassifier(encoder, len(self.names), self.config.task.pooling, config.dropout)
+
+    def load_start(self, model: SequenceClassifier, weights: Mapping[str, np.ndarray]) -> None:
+        model.encoder.load_state_dict({name: w for name, w in weights.items() if not name.startswith("head.")})
+
+    @property
+    def baselines(self) -> dict[str, float]:
+        """The loss of answering each text with the classes' frequencies in training."""
+        frequencies = np.bincount(self.labels("train")) / len(self.examples["train"])
+        return {"class frequencies": float(-np.log(frequencies[self.labels("validation")]).mean())}
+
+    def evaluate(self, model: SequenceClassifier, interrupted: Callable[[], bool]) -> Evaluation | None:
+        logits = self.logits(model, self._encoded["validation"], interrupted)
+        if logits is None:
+            return None
+        true = self.labels("validation")
+        return Evaluation(cross_entropy(logits, true), {"accuracy": accuracy(true, logits.argmax(1))})
+
+    def scores(self, model: SequenceClassifier, split: str) -> Scores:
+        true, logits = self.labels(split), self.logits(model, self._encoded[split])
+        assert logits is not None
+        return _scores(true, logits.argmax(1), len(self.names)) | {"cross-entropy": cross_entropy(logits, true)}
+
+    def baseline_scores(self, split: str) -> dict[str, Scores]:
+        train, items = self.examples["train"], self.examples[split]
+        found = classify([i.text for i in train], self.labels("train"), [i.text for i in items], self.labels(split))
+        return {name: _scores(self.labels(split), one.predicted, len(self.names)) for name, one in found.items()}
+
+    def answer(self, model: SequenceClassifier, texts: Sequence[str]) -> list[str]:
+        logits = self.logits(model, [(self._ids(text), 0) for text in texts])
+        assert logits is not None
+        return [self.names[i] for i in logits.argmax(1)]
+
+    def shown(self, model: SequenceClassifier, examples: Sequence[Item]) -> list[str]:
+        answers = self.answer(model, [item.text for item in examples])
+        pairs = zip(examples, answers, strict=True)
+        return [f"{item.text}\n  ours      {answer}\n  reference {item.label}" for item, answer in pairs]
+
+    def labels(self, split: str) -> np.ndarray:
+        """The number of each example's class, (examples,)."""
+        return np.array([self._number[item.label] for item in self.examples[split]])
+
+    def logits(
+        self,
+        model: SequenceClassifier,
+        encoded: Sequence[tuple[list[int], int]],
+        interrupted: Callable[[], bool] = lambda: False,
+    ) -> np.ndarray | None:
+        """Scores of the classes, (examples, classes), computed in batches of similar length; None if interrupted."""
+        logits = np.zeros((len(encoded), len(self.names)), self.config.model.array_dtype)
+        order = sorted(range(len(encoded)), key=lambda i: len(encoded[i][0]))
+        with evaluation_mode(model):
+            for first in range(0, len(order), self.config.training.batch_size):
+                if interrupted():
+                    return None
+                rows = order[first : first + self.config.training.batch_size]
+                batch = self.collate([encoded[i] for i in rows])
+                logits[rows] = model(batch["ids"], mask=batch["mask"])[0].numpy()
+        return logits
+
+    def _ids(self, text: str) -> list[int]:
+        return with_ends(self.tokenizer, self.tokenizer.encode(text), self.config.model.context_length)
+
+
+def read(settings: ClassificationSettings) -> dict[str, list[Item]]:
+    """The texts of each split, those to validate and test with stratified by class where they have no file."""
+    train, names = read_labelled(settings.data, settings.names)
+    splits: dict[str, list[Labelled]] = {}
+    if settings.test:
+        splits["test"] = read_labelled(settings.test, names).examples
+    elif settings.n_test != 0:
+        train, splits["test"] = stratified(train, settings.n_test or len(train) // 10, settings.split_seed)
+    if settings.validation:
+        splits["validation"] = read_labelled(settings.validation, names).examples
+    else:
+        count = min(1000, len(train) // 10) if settings.n_validation is None else settings.n_validation
+        train, splits["validation"] = stratified(train, count, settings.split_seed)
+    return {
+        split: [Item(example.text, names[example.label]) for example in splits.get(split, train)]
+        for split in ("train", "validation", "test")
+        if split == "train" or split in splits
+    }
+
+
+def cross_entropy(logits: np.ndarray, true: np.ndarray) -> float:
+    """The mean of −ln softmax(logits)[true], in nats. logits: (n, classes); true: (n,)."""
+    logits = logits.astype(np.float64)
+    return float((np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(true)), true]).mean())
+
+
+def _scores(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> Scores:
+    return {"accuracy": accuracy(true, predicted), "macro-F1": macro_scores(true, predicted, n_classes).f1}
