@@ -15,37 +15,18 @@ from minillm.training import checkpoints
 from minillm.training.run import RunFolder
 
 WORDS = {"one": "eins", "two": "zwei", "cat": "Katze", "dog": "Hund", "red": "rot", "猫": "狗"}
+# fmt: off
 SMALL = [
-    "--vocab-size",
-    "300",
-    "--d-model",
-    "48",
-    "--d-ff",
-    "96",
-    "--n-head",
-    "2",
-    "--n-encoder-layer",
-    "1",
-    "--n-decoder-layer",
-    "1",
-    "--dropout",
-    "0",
-    "--label-smoothing",
-    "0",
-    "--batch-size",
-    "32",
-    "--warmup-steps",
-    "10",
-    "--learning-rate",
-    "5e-3",
-    "--checkpoint-interval",
-    "1000",
+    "--vocab-size", "300", "--d-model", "48", "--d-ff", "96", "--n-head", "2", "--n-encoder-layer", "1",
+    "--n-decoder-layer", "1", "--dropout", "0", "--label-smoothing", "0", "--batch-size", "32", "--warmup-steps", "10",
+    "--learning-rate", "5e-3", "--checkpoint-interval", "1000",
 ]
+# fmt: on
 
 
 @pytest.fixture
 def files(tmp_path: Path) -> list[str]:
-    """Every three words, and the same in another language the other way round: what a decoder without memory can't do."""
+    """Every three words, and the same in another language the other way round: no decoder without memory can do it."""
     sources = [" ".join(words) for words in itertools.product(WORDS, repeat=3)]
     targets = [" ".join(WORDS[word] for word in reversed(source.split())) for source in sources]
     table = tmp_path / "pairs.tsv"
@@ -64,7 +45,7 @@ def test_a_toy_language_is_learnt_and_scored(tmp_path, monkeypatch, files, capsy
     assert run(monkeypatch, *files, *SMALL, "--steps", "120", "--eval-interval", "60", "--out", str(out)) == 0
     assert evaluate.main([str(out)]) == 0
     report = json.loads((out / "report.json").read_text())
-    scores = report["scores"]["this model, step 120"]  # on 21 sentences it has never seen, too short for BLEU's 4-grams
+    scores = report["scores"]["this model, step 120"]  # on 21 sentences never seen, too short for BLEU's 4-grams
     assert scores["chrF"] > 95 and scores["words"] == scores["words of the reference"] == 3
     assert report["scores"]["the source, untranslated"]["chrF"] < 30
     (tmp_path / "new.txt").write_text("cat red two\n\n猫 one dog\n", encoding="utf-8")
