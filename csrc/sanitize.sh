@@ -19,6 +19,7 @@ esac
 # The interpreter isn't instrumented: the library has to be there before it, and what it leaks isn't ours.
 # So has the C++ library, whose exceptions it watches.
 export LD_PRELOAD="$(${CXX:-g++} -print-file-name=$library) $(${CXX:-g++} -print-file-name=libstdc++.so)"
-export ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS=halt_on_error=1
+export ASAN_OPTIONS=detect_leaks=0 TSAN_OPTIONS="halt_on_error=1 die_after_fork=0"
+export OPENBLAS_NUM_THREADS=1 # its own threads aren't instrumented either, and would be reported
 cd "$place"
 setarch -R env/bin/python -m pytest tests/native "${@:2}" # -R: ThreadSanitizer needs addresses that don't vary
