@@ -26,6 +26,7 @@ lint: .venv/installed-$(LINT)
 SOURCES := pyproject.toml CMakeLists.txt $(wildcard csrc/cpu/*.?pp csrc/cpu/*/*.?pp csrc/cpu/*/*/*.?pp)
 
 .venv/installed-%: $(SOURCES)
+	@echo "installing into .venv and compiling the kernels: some minutes, once"
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[$*]"
 	@$(BIN)/python -m minillm.kernels

@@ -68,5 +68,5 @@ def have_torch() -> bool:
     """Whether there is a PyTorch to compare with; says so where there is none."""
     found = importlib.util.find_spec("torch") is not None
     if not found:
-        print("torch isn't installed (pip install 'minillm[oracle]'): measuring our side only", file=sys.stderr)
+        print("torch isn't installed (python -m pip install torch): measuring our side only", file=sys.stderr)
     return found

@@ -61,15 +61,16 @@ def report(run: RunFolder, split: str, checkpoint: str) -> str:
 
 
 def answers(run: RunFolder, path: str, checkpoint: str) -> list[str]:
-    """What the model makes of each line of a file ("-": standard input)."""
+    """What the model makes of each line of a file ("-": standard input), a line for each that isn't blank."""
     lines = sys.stdin.read() if path == "-" else "".join(text_files.read(Path(path)))
     task, model, _ = load_trained(run, checkpoint)
-    return task.answer(model, [line for line in lines.splitlines() if line.strip()])
+    made = task.answer(model, [line for line in lines.splitlines() if line.strip()])
+    return [" ".join(answer.splitlines()) for answer in made]
 
 
 def is_language_model(run: RunFolder) -> bool:
     """Whether a run is one of python -m minillm.train: its settings have no [task]."""
-    return run.config.exists() and "[task]" not in run.config.read_text(encoding="utf-8", errors="replace").split("\n")
+    return run.config.exists() and run.task_kind is None
 
 
 def score_language_model(run: RunFolder, arguments: argparse.Namespace) -> str:

@@ -105,6 +105,9 @@ def start(run: RunFolder, task: type[FinetuneTask], config: FinetuneConfig) -> N
     check_may_start(run)
     try:
         prepared = task.prepare(config)
+        settings = prepared.training or config.training
+        whole = dataclasses.replace(config, model=prepared.model, training=settings)
+        task(whole, prepared.tokenizer, prepared.examples).build()  # raises now what it would raise in the run folder
         with locked(run):
             check_may_start(run)
             save(run, config, prepared)
@@ -136,11 +139,10 @@ def train(run: RunFolder) -> None:
         trainer = Trainer(training, run, task, stop)
         say(f"{type(trainer.model).__name__}, {trainer.model.num_parameters():,} parameters to train")
         finished = trainer.train()
-    command = f"python -m minillm.finetune {task.kind} --out {run.quoted} --resume"
     if finished:
         say(f"done: {run.plot}, {run.samples}\nscore it: python -m minillm.evaluate {run.quoted}")
     else:
-        say(f"stopped at step {trainer.state.step:,}; everything is saved. Go on with:\n  {command}")
+        say(f"stopped at step {trainer.state.step:,}; everything is saved. Go on with:\n  {run.resume_command}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

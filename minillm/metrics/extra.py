@@ -11,4 +11,4 @@ def library(module: str, package: str) -> ModuleType:
     try:
         return import_module(module)
     except ImportError:
-        raise ConfigError(f"this needs {package}; install it: pip install 'minillm[evaluate]'") from None
+        raise ConfigError(f"this needs {package}; install it: python -m pip install {package}") from None

@@ -9,6 +9,7 @@ One process at a time may train in it. A folder with other things in it is never
 import dataclasses
 import shlex
 import shutil
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,14 +75,28 @@ class RunFolder:
         return shlex.quote(str(self.path))
 
     @property
+    def task_kind(self) -> str | None:
+        """The fine-tuning task the run is of; None for a pre-training, or where there is no run."""
+        try:
+            return str(tomllib.loads(self.config.read_text(encoding="utf-8"))["task"]["kind"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @property
     def resume_command(self) -> str:
         """What to type to go on with this run."""
-        return f"python -m minillm.train --out {self.quoted} --resume"
+        program = f"finetune {self.task_kind}" if self.task_kind else "train"
+        return f"python -m minillm.{program} --out {self.quoted} --resume"
 
     def load_config(self) -> Config:
         """The settings the run was made with. Raises CheckpointError where there is no run."""
         if not self.config.exists():
             raise CheckpointError(f"{self.path} holds no run (no config.toml); train one: python -m minillm.train")
+        if self.task_kind:
+            raise CheckpointError(
+                f"{self.path} is a run of the task {self.task_kind}, not a pre-trained language model: score or use it "
+                f"with python -m minillm.evaluate {self.quoted}, or go on: {self.resume_command}"
+            )
         return config_files.load_file(self.config, Config())
 
     def save_config(self, config: Config) -> None:

@@ -88,6 +88,10 @@ def test_a_run_opens_with_the_settings_and_examples_it_was_made_with(tmp_path, m
     assert (task.config.task.beam, task.config.model.d_model, task.config.training.steps) == (2, 48, 1)
     assert {split: len(part) for split, part in task.examples.items()} == {"train": 195, "validation": 21}
     assert task.tokenizer.vocab_size == task.config.model.vocab_size
+    with pytest.raises(CheckpointError, match="minillm.finetune translation --out .* --resume"):
+        run(monkeypatch, *files, "--out", str(tmp_path / "run"))
+    with pytest.raises(CheckpointError, match="run of the task translation, not a pre-trained language model"):
+        RunFolder(tmp_path / "run").load_config()
     with pytest.raises(ConfigError, match="only --steps may change"):
         run(monkeypatch, "--out", str(tmp_path / "run"), "--resume", "--d-model", "64")
 
@@ -100,6 +104,8 @@ def test_what_is_refused(tmp_path, monkeypatch, files):
     (tmp_path / "short.txt").write_text("eins\n")
     with pytest.raises(DataError, match="216 lines and"):
         run(monkeypatch, *files, "--target", str(tmp_path / "short.txt"), "--out", str(tmp_path / "run"))
+    with pytest.raises(ConfigError, match="must be a multiple of n_head=2"):
+        run(monkeypatch, *files, *SMALL, "--d-model", "47", "--out", str(tmp_path / "run"))
     assert not (tmp_path / "run").exists()  # nothing half-made is left
     monkeypatch.setattr(sys, "argv", ["finetune", "translate"])
     with pytest.raises(ConfigError, match="no task 'translate'; did you mean 'translation'"):

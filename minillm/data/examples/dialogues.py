@@ -59,7 +59,7 @@ def _compose(path: Path) -> Any:
     try:
         import yaml
     except ImportError:
-        raise ConfigError("reading dialogues needs PyYAML; install it: pip install 'minillm[finetune]'") from None
+        raise ConfigError("reading dialogues needs PyYAML; install it: python -m pip install pyyaml") from None
     text = read_text(path)
     try:
         return yaml.compose(text, Loader=yaml.SafeLoader)

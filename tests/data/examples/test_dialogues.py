@@ -70,9 +70,9 @@ def test_a_folder_is_read_in_order_of_its_paths(tmp_path):
         read_dialogues(tmp_path / "empty")
 
 
-def test_without_pyyaml_the_extra_is_named(tmp_path, monkeypatch):
+def test_without_pyyaml_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(ConfigError, match=r"needs PyYAML; install it: pip install 'minillm\[finetune\]'"):
+    with pytest.raises(ConfigError, match=r"needs PyYAML; install it: python -m pip install pyyaml"):
         read_dialogues(write(tmp_path / "a.yml", HEAD + "- - a\n  - b\n"))
 
 
