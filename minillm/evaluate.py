@@ -1,4 +1,4 @@
-"""Score a trained model beside its baselines: `python -m minillm.evaluate RUN`, or one's own text: `--input FILE`.
+"""Score a trained model beside its baselines: `python -m minillm.evaluate RUN [TASK]`, or answer: `--input FILE`.
 
 The scores of a fine-tuned model go to the screen and, with the examples behind them, into the run folder: report.md and
 report.json. Those of a language model of python -m minillm.train go to the screen; with --report its samples are
@@ -14,7 +14,7 @@ from typing import Any
 
 from minillm import cli
 from minillm.data import text_files
-from minillm.errors import CheckpointError, ConfigError
+from minillm.errors import CheckpointError, ConfigError, DataError
 from minillm.memory import keep_freed_memory
 from minillm.tasks import TASKS, FinetuneTask, Scores, language_report, open_run
 from minillm.training import checkpoints
@@ -62,10 +62,20 @@ def report(run: RunFolder, split: str, checkpoint: str) -> str:
 
 def answers(run: RunFolder, path: str, checkpoint: str) -> list[str]:
     """What the model makes of each line of a file ("-": standard input), a line for each that isn't blank."""
-    lines = sys.stdin.read() if path == "-" else "".join(text_files.read(Path(path)))
+    try:
+        lines = sys.stdin.read() if path == "-" else "".join(text_files.read(Path(path)))
+    except OSError as error:
+        raise DataError(f"--input {path} can't be read: {error.strerror or error}") from error
     task, model, _ = load_trained(run, checkpoint)
     made = task.answer(model, [line for line in lines.splitlines() if line.strip()])
     return [" ".join(answer.splitlines()) for answer in made]
+
+
+def check_task(run: RunFolder, named: str | None) -> None:
+    """ConfigError where a task is named that isn't the run's own."""
+    if named not in (None, run.task_kind):
+        own = run.task_kind or "a language model's: it has no task"
+        raise ConfigError(f"{run.path} isn't a run of {named}; it is {own}. Tasks: {', '.join(TASKS)}")
 
 
 def is_language_model(run: RunFolder) -> bool:
@@ -89,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     flags = argparse.ArgumentParser(prog="python -m minillm.evaluate", description=__doc__)
     flags.add_argument("run", type=Path, help="run folder, made by python -m minillm.finetune or minillm.train")
+    flags.add_argument("task", nargs="?", metavar="TASK", help="the run's task, which the run knows: only checked")
     flags.add_argument("--split", default="", help="validation or test (default: test if there is one)")
     flags.add_argument("--input", metavar="FILE", help="instead: print the model's answer to each line; - reads stdin")
     flags.add_argument("--checkpoint", choices=("best", "last"), default="best", help="by validation loss, or the last")
@@ -101,6 +112,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
     arguments = parser().parse_args(argv)
     run = RunFolder(arguments.run)
+    check_task(run, arguments.task)
     keep_freed_memory()
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(encoding="utf-8")

@@ -5,75 +5,22 @@ Standard output has the prompt and its continuation and nothing else; notes go t
 
 import argparse
 import codecs
-import json
 import math
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from minillm import cli
-from minillm.errors import CheckpointError, ConfigError, DataError, TokenError
+from minillm.errors import ConfigError, DataError, TokenError
 from minillm.memory import keep_freed_memory
-from minillm.models import GPT
 from minillm.nn.quantize import WEIGHTS, quantize
-from minillm.tokenizers import Tokenizer, load_tokenizer
+from minillm.tokenizers import Tokenizer
+from minillm.training.trained import Trained, load_run
 
 END_OF_TEXT = "<|endoftext|>"
 TEMPERATURE = 0.8
-
-
-class Trained(NamedTuple):
-    """What a run folder holds of use to others: the model, in evaluation mode, and its tokenizer."""
-
-    model: GPT
-    tokenizer: Tokenizer
-    step: int
-    """Updates the weights were trained for."""
-
-
-def load_run(path: str | Path, checkpoint: str = "best") -> Trained:
-    """The model of a run folder, with the weights of its "best" (lowest validation loss) or "last" checkpoint.
-
-    Raises CheckpointError where there is no run or no checkpoint, or one that is damaged; TokenError where the
-    tokenizer isn't the one the run was trained with.
-    """
-    from minillm.training import checkpoints
-    from minillm.training.run import RunFolder
-
-    run = RunFolder(Path(path))
-    config = run.load_config()
-    tokenizer = _load_tokenizer(run, config.model.vocab_size)
-    saved = {"best": checkpoints.best, "last": checkpoints.newest}[checkpoint](run.checkpoints)
-    if saved is None:
-        raise CheckpointError(f"{path} has no checkpoint yet; go on training: {run.resume_command}")
-    model = GPT(config.model)
-    model.load_state_dict(saved.model())
-    model.eval()
-    return Trained(model, tokenizer, saved.step)
-
-
-def _load_tokenizer(run: Any, vocab_size: int) -> Tokenizer:
-    """The run's tokenizer, if it is the one that made the run's tokens (whose files need not be there any more)."""
-    if not run.tokenizer.exists():
-        raise CheckpointError(f"{run.tokenizer} is missing; a run can't be used without the tokenizer it began with")
-    tokenizer = load_tokenizer(run.tokenizer)
-    expected = {"vocabulary": vocab_size, "fingerprint": tokenizer.fingerprint()}
-    about = run.tokens / "train.json"
-    if about.exists():
-        try:
-            expected["fingerprint"] = json.loads(about.read_bytes())["tokenizer"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{about} is damaged ({error}); delete it to go on unchecked") from None
-    given = {"vocabulary": tokenizer.vocab_size, "fingerprint": tokenizer.fingerprint()}
-    for name in expected:
-        if given[name] != expected[name]:
-            raise TokenError(
-                f"{run.tokenizer} isn't the tokenizer of this run: its {name} is {given[name]}, "
-                f"the run was trained with {expected[name]}; put the run's own file back"
-            )
-    return tokenizer
 
 
 def start_ids(tokenizer: Tokenizer, prompt: str) -> tuple[list[int], str]:

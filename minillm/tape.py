@@ -18,6 +18,7 @@ from minillm.errors import GraphError
 from minillm.tracing import check_finite, is_tracing
 
 _grad_enabled: ContextVar[bool] = ContextVar("minillm_grad_enabled", default=True)
+_edges: ContextVar[list[Any] | None] = ContextVar("minillm_edges", default=None)  # of the node being pulled back
 _FREED = object()  # in place of what a node saved, once its backward has run
 
 
@@ -58,7 +59,11 @@ class Node:
             xp.zeros(shape, dtype) if g is None else g
             for g, (shape, dtype) in zip(gradients, self.outputs, strict=True)
         ]
-        out = self.kernel.backward(xp, filled[0] if len(filled) == 1 else tuple(filled), self.saved)
+        token = _edges.set(self.edges)
+        try:
+            out = self.kernel.backward(xp, filled[0] if len(filled) == 1 else tuple(filled), self.saved)
+        finally:
+            _edges.reset(token)
         if is_tracing():
             check_finite(f"backward of {self.op}", out, filled)
         if not retain_graph:
@@ -86,6 +91,15 @@ class enable_grad(no_grad):
 def is_grad_enabled() -> bool:
     """Whether ops record what they do."""
     return _grad_enabled.get()
+
+
+def is_wanted(i: int) -> bool:
+    """In a kernel's backward: whether the gradient of input `i` has a use; if not, None may be returned in its place.
+
+    For what is dear: a frozen weight's gradient is a third of a linear layer's work.
+    """
+    edges = _edges.get()
+    return edges is None or edges[i] is not None
 
 
 def walk_back(root: Any, gradient: Array, retain_graph: bool) -> None:

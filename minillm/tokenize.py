@@ -40,20 +40,25 @@ def train(arguments: argparse.Namespace) -> None:
 
 def encode(arguments: argparse.Namespace) -> None:
     """Text to ids, separated by spaces."""
-    tokenizer = load_tokenizer(arguments.tokenizer)
+    tokenizer = _load(arguments.tokenizer)
     text = _text(arguments.text, arguments.file)
     print(*(tokenizer.encode(text, "all") if arguments.allow_special else tokenizer.encode(text)))
 
 
 def decode(arguments: argparse.Namespace) -> None:
     """Ids to text."""
-    tokenizer = load_tokenizer(arguments.tokenizer)
+    tokenizer = _load(arguments.tokenizer)
     sys.stdout.write(tokenizer.decode(map(_id, _text(arguments.ids, arguments.file).split())))
+
+
+def _load(path: Path) -> Tokenizer:
+    """A tokenizer from its file, or from the folder of a run."""
+    return load_tokenizer(path / "tokenizer.json" if path.is_dir() else path)
 
 
 def show(arguments: argparse.Namespace) -> None:
     """The text with its token borders, and how many tokens and bytes it has."""
-    tokenizer = load_tokenizer(arguments.tokenizer) if arguments.tokenizer else _small_english()
+    tokenizer = _load(arguments.tokenizer) if arguments.tokenizer else _small_english()
     text = _text(arguments.text, arguments.file)
     if arguments.merges:
         if not isinstance(tokenizer, BPETokenizer):
@@ -157,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("show", help=show.__doc__, description=show.__doc__)
     command.add_argument("text", nargs="*", help="standard input if left out, or -")
     command.add_argument("--file", type=Path, help="read the text from a UTF-8 file")
-    command.add_argument("--tokenizer", type=Path, help="one saved by train, or a run's tokenizer.json")
+    command.add_argument("--tokenizer", type=Path, help="one saved by train, or a run folder")
     command.add_argument("--merges", action="store_true", help="the merges one by one, the text taken as one chunk")
     command.set_defaults(run=show)
     return parser

@@ -23,6 +23,7 @@ from minillm.training.run import (
     RunFolder,
     check_may_resume,
     check_may_start,
+    check_steps,
     discard_if_empty,
     free_folder,
     locked,
@@ -86,6 +87,7 @@ def start(run: RunFolder, config: Config) -> None:
 def resume(run: RunFolder, config: Config) -> None:
     """Go on with a run."""
     check_may_resume(run.load_config(), config)
+    check_steps(run, config.training.steps)
     with locked(run):
         run.save_config(config)
         train(run, config)
@@ -132,6 +134,8 @@ def main() -> int:
     if options.backend:
         use_backend(options.backend)
     run = RunFolder(options.folder())
+    if not options.out and not options.resume:
+        say(f"run     {run.path}")
     try:
         (resume if options.resume else start)(run, config)
     except KeyboardInterrupt:

@@ -21,11 +21,11 @@ from minillm.baselines import majority_class
 from minillm.data.examples import Labelled, read_labelled, stratified
 from minillm.data.examples.reading import read_lines
 from minillm.errors import ConfigError
-from minillm.generate import load_run
 from minillm.memory import keep_freed_memory
 from minillm.metrics.classification import accuracy, macro_scores
 from minillm.models import load_bert
 from minillm.tasks.zero_shot import TEMPLATE, likelihoods, similarities
+from minillm.training.trained import load_run
 
 
 def scores(arguments: argparse.Namespace, texts: Sequence[str], labels: Sequence[str]) -> np.ndarray:

@@ -20,6 +20,7 @@ from minillm.configs.config import Config
 from minillm.models import GPT, GPTConfig
 from minillm.tokenizers import BPETokenizer, CharTokenizer, Tokenizer, WordTokenizer
 from minillm.training import checkpoints
+from minillm.training.trained import load_run
 
 POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\nThe moon is bright, the frost is white.\n" * 3
 
@@ -114,7 +115,7 @@ def test_only_a_possible_beginning_of_a_stop_string_is_held_back() -> None:
 
 
 def test_tokens_are_drawn_only_as_text_is_asked_for(char_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = generate.load_run(char_run)
+    trained = load_run(char_run)
     drawn = []
 
     def stream(ids: object, n: int, **options: object) -> Iterator[int]:
@@ -134,7 +135,7 @@ def test_the_text_is_what_the_model_generates(
     run: str, flags: list, command: Any, request: pytest.FixtureRequest
 ) -> None:
     folder = request.getfixturevalue(run)
-    trained = generate.load_run(folder)
+    trained = load_run(folder)
     options: dict[str, Any] = {"temperature": 0.8, "seed": 4, "top_k": 9, "top_p": 0.9}
     options = {"--greedy": {"temperature": 0.0}, "--beam": {"beam_width": 3}}.get(flags[0], options)
     prompt = trained.tokenizer.encode("明月")
@@ -170,7 +171,7 @@ def test_a_stop_string_ends_the_text_before_it(char_run: Path, command: Any) -> 
 
 
 def test_the_end_of_text_token_ends_the_text(bpe_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    trained = generate.load_run(bpe_run)
+    trained = load_run(bpe_run)
     end = trained.tokenizer.special_tokens["<|endoftext|>"]
     likely = np.zeros(trained.model.config.vocab_size, np.float32)
     likely[end] = 100
@@ -179,8 +180,8 @@ def test_the_end_of_text_token_ends_the_text(bpe_run: Path, monkeypatch: pytest.
 
 
 def test_best_and_last_checkpoint(char_run: Path) -> None:
-    assert generate.load_run(char_run).step == 3
-    last = generate.load_run(char_run, "last")
+    assert load_run(char_run).step == 3
+    last = load_run(char_run, "last")
     assert last.step == 5 and not last.model.training
     saved = checkpoints.load(char_run / "checkpoints" / "step-5").model()
     assert all((array == saved[name]).all() for name, array in last.model.state_dict().items())

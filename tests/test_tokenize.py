@@ -37,6 +37,12 @@ def test_show_puts_bars_between_tokens(tokenizer):
     assert "7 characters, 7 bytes" in shown
 
 
+def test_a_run_folder_stands_for_the_tokenizer_in_it(tokenizer, tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes(tokenizer.read_bytes())
+    expected = run("show", "the cat", "--tokenizer", tokenizer).stdout
+    assert expected and run("show", "the cat", "--tokenizer", tmp_path).stdout == expected
+
+
 def test_show_merges_starts_from_bytes(tokenizer):
     lines = run("show", "the", "--tokenizer", tokenizer, "--merges").stdout.decode().splitlines()
     assert lines[0].split(None, 1)[1] == "t | h | e"

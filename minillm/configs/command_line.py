@@ -19,7 +19,7 @@ class Options:
     """Flags every command has that takes a config."""
 
     preset: str | None = None
-    """Settings to start from: default, char, char-large, gpt2 or tiny (seconds, to try things). [default: default]"""
+    """Settings to start from: default, char, char-large, modern, gpt2, or tiny (takes seconds). [default: default]"""
 
     config: Path | None = None
     """A TOML file of settings ([model] [data] [training]), laid over the preset; flags win over it."""

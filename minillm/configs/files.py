@@ -30,18 +30,23 @@ def load_preset(name: str, base: Config | None = None) -> Config:
 
 def load_file(path: Path, base: AnyConfig) -> AnyConfig:
     """`base` with the fields that the TOML file at `path` sets. Raises ConfigError naming the file and the field."""
+    sections = read_sections(path)
     try:
-        sections = tomllib.loads(path.read_bytes().decode("utf-8"))
+        return overlay(base, sections)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def read_sections(path: Path) -> dict[str, Any]:
+    """What stands in a TOML file. Raises ConfigError naming the file where it can't be read."""
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text: {error}") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from error
-    try:
-        return overlay(base, sections)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
 
 
 def overlay(base: AnyConfig, sections: dict) -> AnyConfig:

@@ -103,3 +103,9 @@ def _checked(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
         if classes.dtype.kind not in "iu" or classes.min() < 0:
             raise DataError(f"{name} classes must be integers from 0; got {classes.dtype} from {classes.min()}")
     return true.astype(np.int64), predicted.astype(np.int64)
+
+
+def cross_entropy(logits: np.ndarray, true: np.ndarray) -> float:
+    """The mean of −ln softmax(logits)[true], in nats. logits: (n, classes); true: (n,)."""
+    logits = logits.astype(np.float64)
+    return float((np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(true)), true]).mean())

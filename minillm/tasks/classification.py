@@ -1,11 +1,13 @@
-"""Classification of texts, by sentiment, topic, ...: a BERT and one new layer, trained together (Devlin et al. 2019).
+"""Classification of texts, by sentiment, topic, ...: a BERT or GPT and one new layer, trained together.
 
-    python -m minillm.finetune classification --start MINILM --data neg=rt-polarity.neg pos=rt-polarity.pos
-    python -m minillm.finetune classification --start MINILM --data ag_news.csv --names World Sports Business Sci/Tech
+    python -m minillm.finetune classification --from MINILM --data neg=rt-polarity.neg pos=rt-polarity.pos
+    python -m minillm.finetune classification --from MINILM --data ag_news.csv --names World Sports Business Sci/Tech
+    python -m minillm.finetune classification --from runs/default --encoder gpt --pooling last --data reviews.tsv
     python -m minillm.finetune classification --data reviews.tsv --learning-rate 1e-3        # from scratch
 
-MINILM is a Hugging Face folder of a BERT, or the folder of a masked_lm run. The learning rate suits such a
-start; from scratch take a larger one.
+MINILM is a Hugging Face folder of a BERT, or the folder of a masked_lm run (Devlin et al. 2019, section 4.1); a GPT is
+a run of python -m minillm.train (Radford et al. 2018, section 3.2). The learning rate suits such a start; from scratch
+take a larger one.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -18,11 +20,13 @@ from minillm.baselines import classify
 from minillm.configs import checks
 from minillm.configs.config import TrainingConfig
 from minillm.data.examples import Labelled, fitting, pad, read_labelled, stratified
-from minillm.metrics.classification import accuracy, macro_scores
-from minillm.models import BERT, BERTConfig, SequenceClassifier
-from minillm.tasks.encoder import begin, with_ends
+from minillm.errors import ConfigError
+from minillm.metrics.classification import accuracy, cross_entropy, macro_scores
+from minillm.models import SequenceClassifier
+from minillm.tasks.decoder import GptReader
+from minillm.tasks.encoder import BertReader
+from minillm.tasks.reader import Reader
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
-from minillm.tokenizers.wordpiece import PAD
 from minillm.training.task import Batch, Evaluation
 
 
@@ -55,21 +59,27 @@ class ClassificationSettings:
     split_seed: int = 0
     """Which are taken out: each class as frequent as in all, equal texts on one side."""
 
+    encoder: Literal["bert", "gpt"] = "bert"
+    """What reads the texts: a BERT, every token in sight of all; or a GPT, each in sight of those before it."""
+
     start: str = ""
-    """Model to begin with: a folder with a BERT's config.json, model.safetensors and vocab.txt, or the folder of a
-    masked_lm run. By default a model with random weights."""
+    """Model to begin with. A BERT: a folder with its config.json, model.safetensors and vocab.txt, or that of a
+    masked_lm run. A GPT: a run of python -m minillm.train. By default a model with random weights."""
 
     tokenizer: str = "bpe"
-    """Without --start: bpe learns byte pairs from the texts; or a file, BERT's vocab.txt or a saved tokenizer.json."""
+    """Without --from: bpe learns byte pairs from the texts; or a file, BERT's vocab.txt or a saved tokenizer.json."""
 
-    pooling: Literal["cls", "mean"] = "mean"
-    """A text's vector: of its first token, or the mean of all, as sentence encoders have it."""
+    pooling: Literal["cls", "mean", "last"] = "mean"
+    """A text's vector: of its first token (BERT), the mean of all, as sentence encoders have it, or of its last token
+    (GPT)."""
 
     truncate: bool = False
     """Cut texts longer than the model's context. By default they are refused, and counted."""
 
     def __post_init__(self) -> None:
         checks.types(self)
+        if (self.encoder, self.pooling) in (("bert", "last"), ("gpt", "cls")):
+            raise ConfigError(f"--pooling {self.pooling} doesn't suit --encoder {self.encoder}; take mean")
 
 
 @dataclass(frozen=True)
@@ -80,13 +90,16 @@ class Item:
     label: str
 
 
+READERS: dict[str, Reader] = {"bert": BertReader(), "gpt": GptReader()}
+
+
 class Classification(FinetuneTask):
-    """Say which class a text is of. An encoded example is (ids, number of the class)."""
+    """Say which class a text is of: its sentiment, its topic."""
 
     kind = "classification"
     Settings = ClassificationSettings
     Example = Item
-    model = BERTConfig(vocab_size=4096, context_length=256, n_layer=2, n_head=4, d_model=128, dropout=0.1)
+    model = BertReader.model
     training = TrainingConfig(
         steps=250,
         batch_size=32,
@@ -103,37 +116,41 @@ class Classification(FinetuneTask):
     def __init__(self, config: FinetuneConfig, tokenizer: Any, examples: Mapping[str, Sequence[Item]]):
         self.names = sorted({item.label for item in examples["train"]})
         self._number = {name: i for i, name in enumerate(self.names)}
+        self.reader = READERS[config.task.encoder]
         super().__init__(config, tokenizer, examples)
+
+    @classmethod
+    def model_for(cls, settings: ClassificationSettings) -> Any:
+        return READERS[settings.encoder].model
 
     @classmethod
     def prepare(cls, config: FinetuneConfig) -> Prepared:
         settings: ClassificationSettings = config.task
-        splits = read(settings)
+        splits, reader = read(settings), READERS[settings.encoder]
         texts = [item.text for item in splits["train"]]
-        begun = begin(settings.start, settings.tokenizer, config.model, cls.model, texts)
+        begun = reader.begin(settings.start, settings.tokenizer, config.model, texts)
         for items in splits.values():
             encoded = begun.tokenizer.encode_batch([item.text for item in items])
-            fitting(encoded, begun.model.context_length - 2, settings.truncate)  # 2: [CLS] and [SEP]
+            fitting(encoded, begun.model.context_length - reader.marks, settings.truncate)
         return Prepared(splits, begun.tokenizer, begun.model, begun.weights)
 
     def encode(self, example: Item) -> tuple[list[int], int]:
+        """Ids, and the number of the class."""
         return self._ids(example.text), self._number[example.label]
 
     def length(self, encoded: tuple[list[int], int]) -> int:
         return len(encoded[0])
 
     def collate(self, encoded: Sequence[tuple[list[int], int]]) -> Batch:
-        ids, mask = pad([ids for ids, _ in encoded], self.tokenizer.special_tokens[PAD])
+        ids, mask = pad([ids for ids, _ in encoded], self.tokenizer.special_tokens[self.reader.pad])
         return {"ids": ids, "targets": np.array([label for _, label in encoded]), "mask": mask}
 
     def build(self) -> SequenceClassifier:
-        config: BERTConfig = self.config.model
-        encoder = BERT(config)
-        del encoder.head  # which scores tokens; the classifier's own scores classes
-        return SequenceClassifier(encoder, len(self.names), self.config.task.pooling, config.dropout)
+        config = self.config.model
+        return SequenceClassifier(self.reader.build(config), len(self.names), self.config.task.pooling, config.dropout)
 
     def load_start(self, model: SequenceClassifier, weights: Mapping[str, np.ndarray]) -> None:
-        model.encoder.load_state_dict({name: w for name, w in weights.items() if not name.startswith("head.")})
+        self.reader.load(model.encoder, weights)
 
     @property
     def baselines(self) -> dict[str, float]:
@@ -191,7 +208,7 @@ class Classification(FinetuneTask):
         return logits
 
     def _ids(self, text: str) -> list[int]:
-        return with_ends(self.tokenizer, self.tokenizer.encode(text), self.config.model.context_length)
+        return self.reader.ids(self.tokenizer, self.tokenizer.encode(text), self.config.model.context_length)
 
 
 def read(settings: ClassificationSettings) -> dict[str, list[Item]]:
@@ -212,12 +229,6 @@ def read(settings: ClassificationSettings) -> dict[str, list[Item]]:
         for split in ("train", "validation", "test")
         if split == "train" or split in splits
     }
-
-
-def cross_entropy(logits: np.ndarray, true: np.ndarray) -> float:
-    """The mean of −ln softmax(logits)[true], in nats. logits: (n, classes); true: (n,)."""
-    logits = logits.astype(np.float64)
-    return float((np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(true)), true]).mean())
 
 
 def _scores(true: np.ndarray, predicted: np.ndarray, n_classes: int) -> Scores:

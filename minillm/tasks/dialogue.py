@@ -1,7 +1,7 @@
 """Dialogue: a GPT that answers, fine-tuned on conversations (Ouyang et al. 2022, section 3.5, supervised fine-tuning).
 
     python -m minillm.finetune dialogue --data chatterbot/english chatterbot/chinese
-    python -m minillm.finetune dialogue --data instruction-data.json --start runs/default --lora-rank 8
+    python -m minillm.finetune dialogue --data instruction-data.json --from runs/default --lora-rank 8
     python -m minillm.chat runs/dialogue
 
 Conversations are laid out by the chat template (minillm/data/examples/chat_template.py); the loss counts on the
@@ -38,7 +38,7 @@ from minillm.errors import ConfigError, DataError
 from minillm.metrics import distinct_n, exact_match, perplexity, token_f1, words
 from minillm.models import GPT, GPTConfig
 from minillm.nn.lora import add_lora
-from minillm.tasks.pretrained import grown, load_pretrained
+from minillm.tasks.decoder import begin_with_run, grown
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
 from minillm.tokenizers import BPETokenizer, Tokenizer
 from minillm.tokenizers.word import HAN
@@ -92,7 +92,7 @@ class DialogueSettings:
     """Begin with the model of this run folder of python -m minillm.train, with its tokenizer and its shape."""
 
     lora_rank: int = 0
-    """Train adapters of this rank beside the layers' frozen weights (LoRA) instead of the weights; needs --start.
+    """Train adapters of this rank beside the layers' frozen weights (LoRA) instead of the weights; needs --from.
     0 trains everything."""
 
     max_new_tokens: int = 64
@@ -103,11 +103,11 @@ class DialogueSettings:
         checks.at_least(self, 0, "lora_rank")
         checks.at_least(self, 1, "max_new_tokens")
         if self.lora_rank and not self.start:
-            raise ConfigError("--lora-rank needs --start RUN: weights that are frozen must have been trained before")
+            raise ConfigError("--lora-rank needs --from RUN: weights that are frozen must have been trained before")
 
 
 class Dialogue(FinetuneTask):
-    """An encoded example is (ids, counts) of `chat_template.render`."""
+    """Answer in a conversation, in the data's languages."""
 
     kind, Settings, Example = "dialogue", DialogueSettings, Conversation
     model = GPTConfig(vocab_size=2048, context_length=512, dropout=0.2, position="rotary")
@@ -127,7 +127,7 @@ class Dialogue(FinetuneTask):
         settings, model = config.task, config.model
         examples = read(settings.data)
         if settings.start:
-            tokenizer, model, weights = load_pretrained(settings.start, SPECIAL_TOKENS, model, cls.model)
+            model, tokenizer, weights = begin_with_run(settings.start, SPECIAL_TOKENS, model, cls.model)
         else:
             texts = [settings.system, *(text for example in examples["train"] for text in example.said)]
             tokenizer = BPETokenizer.train(texts, model.vocab_size, SPECIAL_TOKENS, pattern="gpt4")
@@ -141,6 +141,7 @@ class Dialogue(FinetuneTask):
         return turns(said, self.config.task.system)
 
     def encode(self, example: Conversation) -> tuple[np.ndarray, np.ndarray]:
+        """Ids, and which of them count, of `chat_template.render`."""
         most = self.config.model.context_length
         return render(self.turns(example.said), self.tokenizer, max_length=most, drop_oldest=True)
 

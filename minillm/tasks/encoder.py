@@ -1,48 +1,51 @@
 """What the tasks on a BERT share: the model and tokenizer they begin with, and [CLS] text [SEP].  [4.1.1-encoder]"""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from minillm.errors import CheckpointError, ConfigError
-from minillm.models import BERTConfig, load_bert
+from minillm.models import BERT, BERTConfig, load_bert
+from minillm.tasks.beginning import Beginning, shaped_like
 from minillm.tasks.files import load_config
+from minillm.tasks.reader import Reader
 from minillm.tokenizers import BPETokenizer, Tokenizer, WordPieceTokenizer, load_tokenizer
 from minillm.tokenizers.wordpiece import CLS, MASK, PAD, SEP
 from minillm.training import checkpoints
 from minillm.training.run import RunFolder
 
 SPECIAL_TOKENS = (PAD, CLS, SEP, MASK)
-STILL_CHOSEN = ("dropout", "dtype")  # of a model that begins with another's weights; these decide everything else
+FREE = ("dropout", "dtype")  # of a model that begins with another's weights; these decide everything else
+SMALL = BERTConfig(vocab_size=4096, context_length=256, n_layer=2, n_head=4, d_model=128, dropout=0.1)
 
 
-class Beginning(NamedTuple):
-    """A BERT's shape and tokenizer, and the weights to begin with, by name; None where it begins at random."""
+class BertReader(Reader):
+    """[CLS] text [SEP], every token in sight of all."""
 
-    model: BERTConfig
-    tokenizer: Tokenizer
-    weights: Mapping[str, np.ndarray] | None
+    model, pad, marks = SMALL, PAD, 2
+
+    def begin(self, start: str, tokenizer: str, model: BERTConfig, texts: Iterable[str]) -> Beginning:
+        if not start:
+            made = make_tokenizer(tokenizer, texts, model.vocab_size)
+            return Beginning(replace(model, vocab_size=made.vocab_size), made, None)
+        found = load_encoder(start)
+        if tokenizer != "bpe":
+            raise ConfigError(f"the model in {start} has a tokenizer of its own; leave --tokenizer {tokenizer} out")
+        return found._replace(model=BERTConfig(**shaped_like(found.model, model, self.model, FREE, start)))
+
+    def ids(self, tokenizer: Tokenizer, ids: Sequence[int], context_length: int) -> list[int]:
+        return with_ends(tokenizer, ids, context_length)
+
+    def build(self, model: BERTConfig) -> BERT:
+        encoder = BERT(model)
+        del encoder.head
+        return encoder
 
 
-def begin(start: str, tokenizer: str, model: BERTConfig, default: BERTConfig, texts: Iterable[str]) -> Beginning:
-    """From `start` (see `load_encoder`); or where that is empty, at random, with `tokenizer` (see `make_tokenizer`).
-
-    ConfigError for sizes that differ from the task's `default` and from what `start` has.
-    """
-    if not start:
-        made = make_tokenizer(tokenizer, texts, model.vocab_size)
-        return Beginning(replace(model, vocab_size=made.vocab_size), made, None)
-    found = load_encoder(start)
-    for name in (field.name for field in fields(model) if field.name not in STILL_CHOSEN):
-        given, own = getattr(model, name), getattr(found.model, name)
-        if given not in (getattr(default, name), own):
-            raise ConfigError(f"the model in {start} has {name}={own}, not {given}; leave --{_flag(name)} out")
-    if tokenizer != "bpe":
-        raise ConfigError(f"the model in {start} has a tokenizer of its own; leave --tokenizer {tokenizer} out")
-    return found._replace(model=replace(found.model, **{name: getattr(model, name) for name in STILL_CHOSEN}))
+def with_ends(tokenizer: Tokenizer, ids: Sequence[int], context_length: int) -> list[int]:
+    """[CLS] ids [SEP], the ids cut so that this fits into the context."""
+    special = tokenizer.special_tokens
+    return [special[CLS], *ids[: context_length - 2], special[SEP]]
 
 
 def load_encoder(path: str) -> Beginning:
@@ -67,27 +70,21 @@ def load_encoder(path: str) -> Beginning:
     return Beginning(config.model, load_tokenizer(run.tokenizer), saved.model())
 
 
-def make_tokenizer(name: str, texts: Iterable[str], vocab_size: int) -> Tokenizer:
+def make_tokenizer(
+    name: str, texts: Iterable[str], vocab_size: int, special_tokens: Sequence[str] = SPECIAL_TOKENS
+) -> Tokenizer:
     """ "bpe": byte pairs learnt from the texts; else a file: BERT's vocab.txt (uncased), or a saved tokenizer.json.
 
     ConfigError where there is no such file, or it lacks a special token.
     """
     if name == "bpe":
-        return BPETokenizer.train(texts, vocab_size, SPECIAL_TOKENS, pattern="gpt4")
+        return BPETokenizer.train(texts, vocab_size, special_tokens, pattern="gpt4")
     path = Path(name).expanduser()
     if not path.is_file():
         raise ConfigError(f'tokenizer is {name!r}, neither "bpe" nor a file that is there')
     tokenizer = WordPieceTokenizer.from_vocab(path) if path.suffix == ".txt" else load_tokenizer(path)
-    if missing := [special for special in SPECIAL_TOKENS if special not in tokenizer.special_tokens]:
-        raise ConfigError(f"{name} has no {', '.join(missing)}, which a BERT needs; leave --tokenizer out to learn one")
+    if missing := [special for special in special_tokens if special not in tokenizer.special_tokens]:
+        raise ConfigError(
+            f"{name} has no {', '.join(missing)}, which the model needs; without --tokenizer one is learnt"
+        )
     return tokenizer
-
-
-def with_ends(tokenizer: Tokenizer, ids: Sequence[int], context_length: int) -> list[int]:
-    """[CLS] ids [SEP], the ids cut so that this fits into the context."""
-    special = tokenizer.special_tokens
-    return [special[CLS], *ids[: context_length - 2], special[SEP]]
-
-
-def _flag(name: str) -> str:
-    return name.replace("_", "-")

@@ -1,6 +1,6 @@
 """Extractive answers: a BERT that points at the piece of a text which answers a question (Devlin et al. 2019).
 
-    python -m minillm.finetune extraction --start MINILM --data train-v2.0.json --test dev-v2.0.json
+    python -m minillm.finetune extraction --from MINILM --data train-v2.0.json --test dev-v2.0.json
 
 The data is laid out as SQuAD's (see `read_squad`), version 1 or 2. MINILM is a Hugging Face folder of a BERT, or the
 folder of a masked_lm run. A text longer than fits beside its question is read in windows that overlap; where a window
@@ -21,9 +21,9 @@ from minillm.data.examples import fitting, pad, read_squad, split
 from minillm.errors import ConfigError, DataError
 from minillm.metrics.answers import exact_match, token_f1
 from minillm.metrics.words import words
-from minillm.models import BERT, BERTConfig
+from minillm.models import BERTConfig
 from minillm.models.span import SpanPointer, best_span
-from minillm.tasks.encoder import begin
+from minillm.tasks.encoder import BertReader
 from minillm.tasks.spans import Pieces, pieces, windows
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
 from minillm.tokenizers.wordpiece import CLS, PAD, SEP
@@ -53,7 +53,7 @@ class ExtractionSettings:
     masked_lm run. By default a model with random weights."""
 
     tokenizer: str = "bpe"
-    """Without --start: bpe learns byte pairs from the texts; or a file, BERT's vocab.txt or a saved tokenizer.json."""
+    """Without --from: bpe learns byte pairs from the texts; or a file, BERT's vocab.txt or a saved tokenizer.json."""
 
     window: int = 0
     """Most tokens of a text that are read at once. 0, the default: as many as the model's context has room for."""
@@ -109,7 +109,7 @@ class Extraction(FinetuneTask):
     kind = "extraction"
     Settings = ExtractionSettings
     Example = Item
-    model = BERTConfig(vocab_size=4096, context_length=256, n_layer=2, n_head=4, d_model=128, dropout=0.1)
+    model = BertReader.model
     training = TrainingConfig(
         steps=1000,
         batch_size=16,
@@ -126,7 +126,7 @@ class Extraction(FinetuneTask):
         settings: ExtractionSettings = config.task
         splits = read(settings)
         texts = [text for item in splits["train"] for text in (item.context, item.question)]
-        begun = begin(settings.start, settings.tokenizer, config.model, cls.model, texts)
+        begun = BertReader().begin(settings.start, settings.tokenizer, config.model, texts)
         questions = [item.question for part in splits.values() for item in part]
         fitting(begun.tokenizer.encode_batch(questions), begun.model.context_length - 4)  # [CLS] [SEP] token [SEP]
         return Prepared(splits, begun.tokenizer, begun.model, begun.weights)
@@ -171,12 +171,10 @@ class Extraction(FinetuneTask):
 
     def build(self) -> SpanPointer:
         config: BERTConfig = self.config.model
-        encoder = BERT(config)
-        del encoder.head  # which scores tokens of the vocabulary; the pointer's own scores those of the text
-        return SpanPointer(encoder, config.dropout)
+        return SpanPointer(BertReader().build(config), config.dropout)
 
     def load_start(self, model: SpanPointer, weights: Mapping[str, np.ndarray]) -> None:
-        model.encoder.load_state_dict({name: w for name, w in weights.items() if not name.startswith("head.")})
+        BertReader().load(model.encoder, weights)
 
     def scores(self, model: SpanPointer, split: str) -> Scores:
         return self._scores(self.found(model, self.examples[split], self._encoded[split]), split)

@@ -7,7 +7,6 @@ report.md  report.json                                 what `python -m minillm.e
 
 import dataclasses
 import json
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,23 +50,27 @@ def load_config(run: RunFolder, tasks: dict[str, type[FinetuneTask]]) -> tuple[F
     """The settings of a task's run, and the task."""
     if not run.config.exists():
         raise CheckpointError(f"{run.path} holds no run (no config.toml); make one: python -m minillm.finetune TASK")
-    kind = _kind(run.config)
+    sections = config_files.read_sections(run.config)
+    kind = _kind(run, sections)
     if kind not in tasks:
         raise ConfigError(f"{run.config}: there is no task {kind!r}{suggestion(kind, tasks)}")
     task = tasks[kind]
     base: Any = FinetuneConfig(task.Settings(), task.model, task.training)
-    return config_files.load_file(run.config, base), task
-
-
-def _kind(path: Path) -> str:
     try:
-        return str(tomllib.loads(path.read_text(encoding="utf-8"))["task"]["kind"])
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        settings = config_files.overlay(base, {"task": sections["task"]}).task
+        base = FinetuneConfig(settings, task.model_for(settings), task.training)
+        return config_files.overlay(base, sections), task
+    except ConfigError as error:
+        raise ConfigError(f"{run.config}: {error}") from error
+
+
+def _kind(run: RunFolder, sections: dict[str, Any]) -> str:
+    try:
+        return str(sections["task"]["kind"])
     except (KeyError, TypeError):
         raise CheckpointError(
-            f"{path} is of a run that was pre-trained, not fine-tuned (it has no [task]): "
-            "use python -m minillm.generate, or give it to python -m minillm.finetune as --start"
+            f"{run.path} is a run that was pre-trained, not fine-tuned: "
+            "use python -m minillm.generate, or give it to python -m minillm.finetune as --from"
         ) from None
 
 

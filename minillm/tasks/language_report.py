@@ -20,7 +20,7 @@ from minillm import ops
 from minillm.data.batches import IGNORED, windows
 from minillm.data.tokens import TokenStream
 from minillm.errors import ConfigError, DataError
-from minillm.generate import Trained, load_run, start_ids
+from minillm.generate import start_ids
 from minillm.metrics import (
     accuracy,
     bits_per_byte,
@@ -40,6 +40,7 @@ from minillm.training.baselines import MOST_TOKENS, ORDER
 from minillm.training.data import Data, open_data
 from minillm.training.files import write_atomic
 from minillm.training.run import RunFolder
+from minillm.training.trained import Trained, load_run
 
 SAMPLES = 20
 SAMPLE_TOKENS = 100
@@ -166,7 +167,7 @@ def loss_by_position(found: Predictions) -> tuple[list[int], list[float]]:
 
 
 def open_language_run(path: Path, checkpoint: str) -> tuple[Trained, Data, np.ndarray]:
-    """A run's model, its data, and the validation ids its evaluations use. Errors as of `generate.load_run`."""
+    """A run's model, its data, and the validation ids its evaluations use. Errors as of `load_run`."""
     run = RunFolder(path)
     config, trained = run.load_config(), load_run(path, checkpoint)
     data, tokens = open_data(config, run), config.training.eval_tokens

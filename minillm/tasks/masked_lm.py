@@ -3,8 +3,8 @@
     python -m minillm.finetune masked_lm --corpus python-docs
     python -m minillm.evaluate runs/masked_lm --input FILE     # each line a text with [MASK] in it
 
-Tokens are masked anew at each step, so that no epoch is like another (Liu et al. 2019, section 4.1). The run is a
---start for other tasks.
+Tokens are masked anew at each step, so that no epoch is like another (Liu et al. 2019, section 4.1). The run is
+something for other tasks to begin with: --from RUN.
 """
 
 import math
@@ -24,11 +24,13 @@ from minillm.data.batches import IGNORED
 from minillm.data.examples import pad
 from minillm.data.masking import Maskable, mask_tokens
 from minillm.errors import DataError
-from minillm.models import BERT, BERTConfig, pseudo_perplexity
-from minillm.tasks.encoder import begin, with_ends
+from minillm.metrics import bits_per_byte
+from minillm.models import BERT, BERTConfig, NGram, pseudo_perplexity
+from minillm.tasks.encoder import BertReader, with_ends
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
 from minillm.tokenizers import Tokenizer
 from minillm.tokenizers.wordpiece import MASK, PAD
+from minillm.training.baselines import ORDER
 from minillm.training.task import Batch, Evaluation
 
 PSEUDO_PASSAGES = 8  # that pseudo-perplexity is measured on: it takes a run of the model for each token
@@ -55,7 +57,7 @@ class MaskedLMSettings:
     run. By default a model with random weights."""
 
     tokenizer: str = "bpe"
-    """Without --start: bpe learns byte pairs from the text; or a file, BERT's vocab.txt or a saved tokenizer.json."""
+    """Without --from: bpe learns byte pairs from the text; or a file, BERT's vocab.txt or a saved tokenizer.json."""
 
     probability: float = 0.15
     """That a token is hidden, to be predicted."""
@@ -76,7 +78,7 @@ class Passage:
 
 
 class MaskedLM(FinetuneTask):
-    """Pre-train a BERT: tell hidden tokens from all those around them. An encoded example is [CLS] passage [SEP]."""
+    """Pre-train a BERT: tell hidden tokens from all those around them."""
 
     kind = "masked_lm"
     Settings = MaskedLMSettings
@@ -102,7 +104,7 @@ class MaskedLM(FinetuneTask):
     def prepare(cls, config: FinetuneConfig) -> Prepared:
         settings: MaskedLMSettings = config.task
         text = splits.split(corpora.load(settings.corpus), settings.validation_fraction)
-        begun = begin(settings.start, settings.tokenizer, config.model, cls.model, text.train)
+        begun = BertReader().begin(settings.start, settings.tokenizer, config.model, text.train)
         examples = {
             name: passages(begun.tokenizer, part, begun.model.context_length - 2)
             for name, part in (("train", text.train), ("validation", text.validation))
@@ -149,16 +151,23 @@ class MaskedLM(FinetuneTask):
     def scores(self, model: BERT, split: str) -> Scores:
         measured = self._measured(model, split)
         assert measured is not None
-        pseudo = self._pseudo_perplexity(model, self._encoded[split][:PSEUDO_PASSAGES])
-        return {**measured.measures, "cross-entropy": measured.loss, "pseudo-perplexity": pseudo}
+        sample = self._encoded[split][:PSEUDO_PASSAGES]
+        nats = math.log(self._pseudo_perplexity(model, sample))
+        return {**measured.measures, "cross-entropy": measured.loss, **self._per_token(nats, split)}
 
     def baseline_scores(self, split: str) -> dict[str, Scores]:
-        """Of answering without a look at the text: with the most frequent token, or with all tokens' frequencies."""
-        targets, sample = self.targets(split), self.examples[split][:PSEUDO_PASSAGES]
-        nats = self._unigram_loss(np.concatenate([self._ordinary(passage.ids) for passage in sample]))
+        """Of answering without a look at the text: with the most frequent token, or with all tokens' frequencies. And
+        of an n-gram, which sees what comes before a token, but not what comes after."""
+        targets, sample = self.targets(split), self._sample(split)
+        known = np.concatenate([passage.ids for passage in self.examples["train"]])
+        counted = NGram.train(known, self.tokenizer.vocab_size, order=min(ORDER, len(known)))
         return {
             "most frequent token": {"accuracy": float((targets == self._counts.argmax()).mean())},
-            "unigram": {"cross-entropy": self._unigram_loss(targets), "pseudo-perplexity": math.exp(nats)},
+            "unigram": {
+                "cross-entropy": self._unigram_loss(targets),
+                **self._per_token(self._unigram_loss(sample), split),
+            },
+            f"{counted.order}-gram, Kneser-Ney": self._per_token(counted.evaluate(sample), split),
         }
 
     def answer(self, model: BERT, texts: Sequence[str]) -> list[str]:
@@ -219,6 +228,21 @@ class MaskedLM(FinetuneTask):
             if count
         )
         return math.exp(nats / sum(counts))
+
+    def _sample(self, split: str) -> np.ndarray:
+        """The tokens that pseudo-perplexity is measured on."""
+        passages = self.examples[split][:PSEUDO_PASSAGES]
+        return np.concatenate([self._ordinary(passage.ids) for passage in passages])
+
+    def _per_token(self, nats: float, split: str) -> Scores:
+        """Scores of a model that pays so many nats for each token of the sample, on average.
+
+        Of a BERT, which sees both sides of a token, they say how well it knows the text (Salazar et al. 2020); they are
+        no chance of the whole text, as those of a model are that reads on from the left.
+        """
+        sample = self._sample(split)
+        size = len(self.tokenizer.decode_bytes(sample.tolist()))
+        return {"pseudo-perplexity": math.exp(nats), "bits/byte": bits_per_byte(nats, len(sample), size)}
 
     def targets(self, split: str) -> np.ndarray:
         """The hidden tokens of a split, (tokens,). DataError where there is none."""

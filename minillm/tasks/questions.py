@@ -1,8 +1,8 @@
 """Multiple choice about a text: a BERT that scores each option, beside counting shared words.
 
-    python -m minillm.finetune multiple_choice --start MINILM --data mc500.train.statements.tsv \\
+    python -m minillm.finetune multiple_choice --from MINILM --data mc500.train.statements.tsv \\
         --answers mc500.train.ans --test mc500.test.statements.tsv --test-answers mc500.test.ans
-    python -m minillm.finetune multiple_choice --start MINILM --data questions.jsonl
+    python -m minillm.finetune multiple_choice --from MINILM --data questions.jsonl
 
 MINILM is a Hugging Face folder of a BERT, or the folder of a masked_lm run. A text longer than fits beside an option is
 read in part: the window that shares most with the question and this option (see `best_window`).
@@ -20,11 +20,11 @@ from minillm.configs.config import TrainingConfig
 from minillm.data.examples import Choice, fitting, pad, read_mctest, split
 from minillm.data.examples.choices import parse_choice, read_choices
 from minillm.errors import ConfigError, DataError
-from minillm.models import BERT, BERTConfig
+from minillm.metrics.classification import cross_entropy
+from minillm.models import BERTConfig
 from minillm.models.bert import IGNORED
 from minillm.models.choice import NEVER, ChoiceScorer
-from minillm.tasks.classification import cross_entropy
-from minillm.tasks.encoder import begin
+from minillm.tasks.encoder import BertReader
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
 from minillm.tokenizers.wordpiece import CLS, PAD, SEP
 from minillm.training.task import Batch, Evaluation
@@ -67,7 +67,7 @@ class QuestionsSettings:
     masked_lm run. By default a model with random weights."""
 
     tokenizer: str = "bpe"
-    """Without --start: bpe learns byte pairs from the texts; or a file, BERT's vocab.txt or a saved tokenizer.json."""
+    """Without --from: bpe learns byte pairs from the texts; or a file, BERT's vocab.txt or a saved tokenizer.json."""
 
     pooling: Literal["cls", "mean"] = "mean"
     """An input's vector: of its first token, or the mean of all, as sentence encoders have it."""
@@ -87,7 +87,7 @@ class Questions(FinetuneTask):
     kind = "multiple_choice"
     Settings = QuestionsSettings
     Example = Choice
-    model = BERTConfig(vocab_size=4096, context_length=256, n_layer=2, n_head=4, d_model=128, dropout=0.1)
+    model = BertReader.model
     training = TrainingConfig(
         steps=400,
         batch_size=8,
@@ -106,7 +106,7 @@ class Questions(FinetuneTask):
         settings: QuestionsSettings = config.task
         splits = read(settings)
         texts = [text for choice in splits["train"] for text in (choice.context, *_statements(choice))]
-        begun = begin(settings.start, settings.tokenizer, config.model, cls.model, texts)
+        begun = BertReader().begin(settings.start, settings.tokenizer, config.model, texts)
         statements = [text for part in splits.values() for choice in part for text in _statements(choice)]
         fitting(begun.tokenizer.encode_batch(statements), begun.model.context_length - 4)  # [CLS] token [SEP] ... [SEP]
         return Prepared(splits, begun.tokenizer, begun.model, begun.weights)
@@ -140,12 +140,10 @@ class Questions(FinetuneTask):
 
     def build(self) -> ChoiceScorer:
         config: BERTConfig = self.config.model
-        encoder = BERT(config)
-        del encoder.head  # which scores tokens; the scorer's own scores options
-        return ChoiceScorer(encoder, self.config.task.pooling, config.dropout)
+        return ChoiceScorer(BertReader().build(config), self.config.task.pooling, config.dropout)
 
     def load_start(self, model: ChoiceScorer, weights: Mapping[str, np.ndarray]) -> None:
-        model.encoder.load_state_dict({name: w for name, w in weights.items() if not name.startswith("head.")})
+        BertReader().load(model.encoder, weights)
 
     @property
     def baselines(self) -> dict[str, float]:

@@ -61,6 +61,11 @@ class FinetuneTask(ABC):
     training: ClassVar[TrainingConfig]
     """Settings of the training that suit the task."""
 
+    @classmethod
+    def model_for(cls, settings: Any) -> Any:
+        """The model's shape where no flag changes it, under these settings."""
+        return cls.model
+
     def __init__(self, config: FinetuneConfig, tokenizer: Tokenizer, examples: Mapping[str, Sequence[Any]]):
         self.config, self.tokenizer, self.examples = config, tokenizer, examples
         self.start: Mapping[str, np.ndarray] | None = None  # set where a run begins with another model's weights

@@ -85,7 +85,7 @@ class Trainer:
             self._note_skipped(result.skipped)
             return
         state.skipped_in_a_row = 0
-        tokens_per_s = round(batch["targets"].size / seconds, 1)
+        tokens_per_s = round(max(values.size for values in batch.values()) / seconds, 1)  # the ids, with padding
         self.metrics.append(
             "train",
             state.step,

@@ -138,6 +138,16 @@ def check_may_resume(saved: Config, wanted: Config) -> None:
         )
 
 
+def check_steps(run: RunFolder, steps: int) -> None:
+    """Refuse to go on to a step that is already behind. Raises ConfigError."""
+    reached = checkpoints.saved_steps(run.checkpoints)
+    if reached and steps < reached[-1]:
+        raise ConfigError(
+            f"{run.path} is at step {reached[-1]:,} already; --steps {steps:,} is before that. Leave --steps out, or "
+            "give the number of updates to end at, from the first on"
+        )
+
+
 @contextmanager
 def locked(run: RunFolder) -> Iterator[None]:
     """Hold the run for this process, and clean up after one that was killed. Raises CheckpointError if it is in use.

@@ -7,7 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from minillm import finetune
+from minillm import cli, finetune
+from minillm import train as pretraining
+from minillm.planning import Plan
 from minillm.training import checkpoints
 
 
@@ -16,6 +18,17 @@ def train(kind: str, *arguments: object) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["finetune", kind, *map(str, arguments)])
         assert finetune.main() == 0
+
+
+def pretrain(*arguments: object) -> None:
+    """`python -m minillm.train ...`, which must succeed; nothing is measured for its plan."""
+    plan = Plan({}, {}, 10**8, 10**9, 0.0, 6, 64, 0.1, 0.0, 50.0, "assumed", "not measured")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pretraining, "plan_run", lambda *_, **__: plan)
+        patch.setattr(sys, "argv", ["train", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.run(pretraining.main)
+    assert ended.value.code == 0
 
 
 def train_and_stop(task: Any, step: int, *arguments: object) -> None:

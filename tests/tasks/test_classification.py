@@ -11,11 +11,13 @@ import pytest
 from minillm import evaluate
 from minillm.data.examples import read_csv, stratified
 from minillm.errors import ConfigError, DataError
+from minillm.metrics.classification import cross_entropy
 from minillm.tasks import TASKS, Classification, open_run
-from minillm.tasks.classification import ClassificationSettings, cross_entropy, read
+from minillm.tasks.classification import ClassificationSettings, Item, read
 from minillm.training.run import RunFolder
+from minillm.training.trained import load_run
 from tests.data_files import real_file
-from tests.tasks.commands import check_equal, last_weights, train, train_and_stop
+from tests.tasks.commands import check_equal, last_weights, pretrain, train, train_and_stop
 
 SMALL = shlex.split(
     "--vocab-size 300 --context-length 32 --n-layer 1 --n-head 2 --d-model 16 --dropout 0 --batch-size 16 "
@@ -67,7 +69,7 @@ def test_a_masked_lm_run_is_begun_with_and_gives_shape_tokenizer_and_weights(tmp
     small = shlex.split("--vocab-size 280 --context-length 24 --n-layer 1 --n-head 2 --d-model 8 --steps 2")
     train("masked_lm", "--corpus", corpus, *small, "--out", tmp_path / "bert")
     train(
-        "classification", *data, "--start", tmp_path / "bert", "--steps", 0, "--dropout", 0.2, "--out", tmp_path / "run"
+        "classification", *data, "--from", tmp_path / "bert", "--steps", 0, "--dropout", 0.2, "--out", tmp_path / "run"
     )
     task = open_run(RunFolder(tmp_path / "run"), TASKS)
     begun = last_weights(tmp_path / "bert")
@@ -77,8 +79,35 @@ def test_a_masked_lm_run_is_begun_with_and_gives_shape_tokenizer_and_weights(tmp
         name.removeprefix("encoder."): w for name, w in last_weights(tmp_path / "run").items() if "encoder" in name
     }
     check_equal(encoder, {name: w for name, w in begun.items() if not name.startswith("head.")})
-    with pytest.raises(ConfigError, match=r"has d_model=8, not 16; leave --d-model out"):
-        train("classification", *data, "--start", tmp_path / "bert", "--d-model", 16, "--out", tmp_path / "other")
+    with pytest.raises(ConfigError, match="d_model=8; leave out --d-model 16"):
+        train("classification", *data, "--from", tmp_path / "bert", "--d-model", 16, "--out", tmp_path / "other")
+
+
+def test_a_gpt_is_begun_with_and_its_tokenizer_gets_an_end(tmp_path, data):
+    """The way of Radford et al. (2018): the pre-trained decoder, its text's last token, one new layer."""
+    gpt = shlex.split("--vocab-size 270 --context-length 24 --n-layer 1 --n-head 2 --d-model 8 --steps 2")
+    pretrain("--corpus", tmp_path / "bad.txt", *gpt, "--out", tmp_path / "gpt")
+    flags = ["--encoder", "gpt", "--from", tmp_path / "gpt", "--pooling", "last"]
+    train("classification", *data, *flags, "--steps", 0, "--out", tmp_path / "run")
+    task = open_run(RunFolder(tmp_path / "run"), TASKS)
+    begun = load_run(tmp_path / "gpt")
+    assert task.tokenizer.vocab_size == begun.tokenizer.vocab_size + 2  # <|pad|> and <|end|>
+    encoded, _ = task.encode(Item("good film", "好"))
+    assert encoded == [*begun.tokenizer.encode("good film"), task.tokenizer.special_tokens["<|end|>"]]
+    saved = last_weights(tmp_path / "run")
+    for name, weight in begun.model.state_dict().items():
+        np.testing.assert_array_equal(saved[f"encoder.{name}"][: len(weight)], weight)
+    with pytest.raises(ConfigError, match="d_model=8; leave out --d-model 16"):
+        train("classification", *data, *flags, "--d-model", 16, "--out", tmp_path / "other")
+
+
+def test_a_gpt_learns_two_classes_as_a_bert_does(tmp_path, data):
+    flags = ["--encoder", "gpt", "--pooling", "last", "--steps", 60, "--eval-interval", 30]
+    train("classification", *data, *SMALL, *flags, "--out", tmp_path / "run")
+    task, model, _ = evaluate.load_trained(RunFolder(tmp_path / "run"))
+    assert task.scores(model, "test")["accuracy"] == 1
+    with pytest.raises(ConfigError, match="--pooling cls doesn't suit --encoder gpt"):
+        ClassificationSettings(encoder="gpt", pooling="cls")  # its first token has seen nothing of the text
 
 
 def test_the_first_loss_is_that_of_two_equal_classes_and_baselines_know_the_frequencies(tmp_path, data):

@@ -3,26 +3,23 @@
 import json
 import math
 import shlex
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from minillm import cli, evaluate
-from minillm import train as pretrain
+from minillm import evaluate
 from minillm.configs.config import TrainingConfig
 from minillm.data.batches import IGNORED
 from minillm.errors import CheckpointError, ConfigError, DataError
 from minillm.models import GPTConfig
-from minillm.planning import Plan
 from minillm.tasks import TASKS, FinetuneConfig, open_run
 from minillm.tasks.dialogue import Conversation, Dialogue, DialogueSettings, read
 from minillm.tokenizers import BPETokenizer
 from minillm.training import checkpoints
 from minillm.training.run import RunFolder
-from tests.tasks.commands import check_equal, last_weights, train, train_and_stop
+from tests.tasks.commands import check_equal, last_weights, pretrain, train, train_and_stop
 from tests.tasks.small_dialogues import CONVERSATIONS, trained, write
 
 pytest.importorskip("yaml", reason="dialogues need PyYAML; install the extra `finetune`")
@@ -47,14 +44,7 @@ def base(tmp_path_factory):
     """A run of `python -m minillm.train` on the same texts without roles."""
     folder = tmp_path_factory.mktemp("base")
     (folder / "talk.txt").write_text("\n".join(t for said in CONVERSATIONS for t in said) * 20, encoding="utf-8")
-    plan = Plan({}, {}, 10**8, 10**9, 0.0, 6, 64, 0.1, 0.0, 50.0, "assumed", "not measured")
-    flags = ["--corpus", str(folder / "talk.txt"), *BASE, *WELL, "--out", str(folder / "run")]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pretrain, "plan_run", lambda *_, **__: plan)
-        patch.setattr(sys, "argv", ["train", *flags])
-        with pytest.raises(SystemExit) as ended:
-            cli.run(pretrain.main)
-    assert ended.value.code == 0
+    pretrain("--corpus", folder / "talk.txt", *BASE, *WELL, "--out", folder / "run")
     return folder / "run"
 
 
@@ -198,7 +188,7 @@ def test_conversations_longer_than_the_context(tmp_path):
 
 
 def test_a_start_keeps_its_ids_and_weights_and_grows_by_rows_of_their_kind(data, base, tmp_path):
-    train("dialogue", "--data", data, "--start", base, "--steps", "0", "--out", tmp_path / "run")
+    train("dialogue", "--data", data, "--from", base, "--steps", "0", "--out", tmp_path / "run")
     began = checkpoints.best(base / "checkpoints").model()
     ours = last_weights(tmp_path / "run")
     old, new = (BPETokenizer.load(folder / "tokenizer.json") for folder in (base, tmp_path / "run"))
@@ -211,13 +201,13 @@ def test_a_start_keeps_its_ids_and_weights_and_grows_by_rows_of_their_kind(data,
     assert ours.keys() == began.keys()
     for name in began.keys() - {"token_embedding.weight"}:
         np.testing.assert_array_equal(ours[name], began[name], err_msg=name)
-    with pytest.raises(ConfigError, match="brings the model's shape with it; leave out --d-model"):
-        train("dialogue", "--data", data, "--start", base, "--d-model", "32", "--out", tmp_path / "other")
+    with pytest.raises(ConfigError, match="brings the model's shape with it, d_model=48; leave out --d-model 32"):
+        train("dialogue", "--data", data, "--from", base, "--d-model", "32", "--out", tmp_path / "other")
 
 
 def test_lora_trains_adapters_alone_and_learns_to_answer(data, base, tmp_path):
     flags = shlex.split("--lora-rank 16 --batch-size 12 --steps 150 --learning-rate 1e-2 --warmup-steps 10 --dropout 0")
-    train("dialogue", "--data", data, "--start", base, *flags, "--out", tmp_path / "run")
+    train("dialogue", "--data", data, "--from", base, *flags, "--out", tmp_path / "run")
     task, model, _ = evaluate.load_trained(RunFolder(tmp_path / "run"), "last")
     weights = model.state_dict()
     adapted = {tuple(name.split(".")[-2:]) for name in weights if "lora" in name}
@@ -232,7 +222,7 @@ def test_lora_trains_adapters_alone_and_learns_to_answer(data, base, tmp_path):
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_wasnt(data, base, tmp_path):
-    settings = ["--data", data, "--start", base, "--lora-rank", "2", *FEW]
+    settings = ["--data", data, "--from", base, "--lora-rank", "2", *FEW]
     train("dialogue", *settings, "--out", tmp_path / "whole")
     train_and_stop(Dialogue, 3, *settings, "--out", tmp_path / "stopped")
     assert checkpoints.saved_steps(tmp_path / "stopped" / "checkpoints")[-1] == 4
@@ -250,8 +240,8 @@ def test_what_is_refused(data, tmp_path):
         train("dialogue", "--data", data, tmp_path / "nowhere.yml", *out)
     with pytest.raises(DataError, match="has one conversation"):
         train("dialogue", "--data", write(tmp_path / "one.yml", [["a", "b"]]), *out)
-    with pytest.raises(ConfigError, match="--lora-rank needs --start"):
+    with pytest.raises(ConfigError, match="--lora-rank needs --from"):
         DialogueSettings(lora_rank=4)
     with pytest.raises(CheckpointError, match="holds no run"):
-        train("dialogue", "--data", data, "--start", tmp_path / "nothing", *out)
+        train("dialogue", "--data", data, "--from", tmp_path / "nothing", *out)
     assert not Path(tmp_path / "run").exists()

@@ -1,12 +1,13 @@
 """What a BERT begins with: real weights, a vocabulary file, a folder of something else."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from minillm.errors import CheckpointError, ConfigError
-from minillm.models import BERTConfig, load_bert
-from minillm.tasks.encoder import begin, load_encoder, make_tokenizer, with_ends
+from minillm.models import load_bert
+from minillm.tasks.encoder import BertReader, load_encoder, make_tokenizer, with_ends
 from minillm.tokenizers import CharTokenizer
 from tests.tasks.commands import check_equal, train
 
@@ -19,8 +20,8 @@ def minilm() -> Path:
 
 
 def test_a_hugging_face_folder_gives_its_shape_tokenizer_and_weights():
-    default = BERTConfig(dropout=0.1)
-    begun = begin(str(minilm()), "bpe", BERTConfig(dropout=0.3, n_layer=6), default, [])
+    default = BertReader.model
+    begun = BertReader().begin(str(minilm()), "bpe", replace(default, dropout=0.3, n_layer=6), [])
     expected, _ = load_bert(minilm())
     assert (begun.model.n_layer, begun.model.d_model, begun.model.vocab_size, begun.model.dropout) == (
         6,
@@ -30,10 +31,10 @@ def test_a_hugging_face_folder_gives_its_shape_tokenizer_and_weights():
     )
     check_equal(*(_without_head(weights) for weights in (begun.weights, expected.state_dict())))
     assert begun.tokenizer.encode("Hello world") == [7592, 2088]  # as in every uncased BERT
-    with pytest.raises(ConfigError, match="has n_head=12, not 2; leave --n-head out"):
-        begin(str(minilm()), "bpe", BERTConfig(n_head=2), default, [])
+    with pytest.raises(ConfigError, match="n_head=12; leave out --n-head 2"):
+        BertReader().begin(str(minilm()), "bpe", replace(default, n_head=2), [])
     with pytest.raises(ConfigError, match="a tokenizer of its own; leave --tokenizer vocab.txt out"):
-        begin(str(minilm()), "vocab.txt", default, default, [])
+        BertReader().begin(str(minilm()), "vocab.txt", default, [])
 
 
 def _without_head(weights):
@@ -59,5 +60,8 @@ def test_a_vocabulary_is_learnt_or_read(tmp_path):
     assert with_ends(read, read.encode("Cats 春 dog"), 9) == [2, 5, 6, 7, 1, 3]
     assert with_ends(read, read.encode("Cats 春 dog"), 4) == [2, 5, 6, 3]
     CharTokenizer.train(["abc"]).save(tmp_path / "tokenizer.json")
-    with pytest.raises(ConfigError, match=r"has no \[PAD\], \[CLS\], \[SEP\], \[MASK\], which a BERT needs"):
+    with pytest.raises(
+        ConfigError,
+        match=r"has no \[PAD\], \[CLS\], \[SEP\], \[MASK\], which the model needs; without --tokenizer one is learnt",
+    ):
         make_tokenizer(str(tmp_path / "tokenizer.json"), [], 0)

@@ -10,7 +10,6 @@ import pytest
 from minillm import evaluate, train
 from minillm.data.batches import IGNORED
 from minillm.errors import ConfigError, DataError
-from minillm.generate import load_run
 from minillm.models import GPT, GPTConfig, NGram
 from minillm.nn import MultiHeadAttention
 from minillm.planning import Plan
@@ -26,6 +25,7 @@ from minillm.tasks.language_report import (
 )
 from minillm.tensor import Tensor
 from minillm.training.evaluate import evaluate as loss_of
+from minillm.training.trained import load_run
 
 POEM = "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\nThe moon is bright, the frost is white.\n"
 

@@ -111,6 +111,10 @@ def test_scores_are_those_of_the_definitions(tmp_path, corpus):
     assert baselines["unigram"]["pseudo-perplexity"] == pytest.approx(
         math.exp(-np.mean([math.log(p[i]) for i in sample])), rel=1e-9
     )
+    size = len(task.tokenizer.decode(sample).encode())
+    bits = -sum(math.log2(p[i]) for i in sample) / size
+    assert baselines["unigram"]["bits/byte"] == pytest.approx(bits, rel=1e-9)
+    assert baselines["5-gram, Kneser-Ney"]["bits/byte"] < bits  # the corpus repeats itself
 
 
 def test_a_model_that_knows_nothing_has_the_vocabulary_s_pseudo_perplexity(tmp_path, corpus):

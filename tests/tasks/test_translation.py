@@ -48,6 +48,13 @@ def test_a_toy_language_is_learnt_and_scored(tmp_path, monkeypatch, files, capsy
     scores = report["scores"]["this model, step 120"]  # on 21 sentences never seen, too short for BLEU's 4-grams
     assert scores["chrF"] > 95 and scores["words"] == scores["words of the reference"] == 3
     assert report["scores"]["the source, untranslated"]["chrF"] < 30
+    assert evaluate.main([str(out), "translation"]) == 0  # the task named, too
+    with pytest.raises(ConfigError, match="isn't a run of dialogue; it is translation"):
+        evaluate.main([str(out), "dialogue"])
+    with pytest.raises(DataError, match="--input .*nowhere.txt can't be read: No such file"):
+        evaluate.main([str(out), "--input", str(tmp_path / "nowhere.txt")])
+    with pytest.raises(ConfigError, match="at step 120 already; --steps 100 is before that"):
+        run(monkeypatch, "--out", str(out), "--resume", "--steps", "100")
     (tmp_path / "new.txt").write_text("cat red two\n\n猫 one dog\n", encoding="utf-8")
     capsys.readouterr()
     assert evaluate.main([str(out), "--input", str(tmp_path / "new.txt")]) == 0

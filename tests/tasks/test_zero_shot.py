@@ -7,10 +7,10 @@ import pytest
 
 from minillm import zero_shot
 from minillm.errors import ConfigError, TokenError
-from minillm.generate import load_run
 from minillm.models import GPT, GPTConfig
 from minillm.tasks.zero_shot import likelihoods, similarities
 from minillm.tokenizers import CharTokenizer
+from minillm.training.trained import load_run
 from tests.nn.checks import randomise
 from tests.test_generate import make_run
 

@@ -10,7 +10,7 @@ from minillm.configs import command_line, files
 from minillm.configs.config import Config, DataConfig, TrainingConfig
 from minillm.errors import ConfigError
 
-PRESETS = ["char", "char-large", "default", "gpt2", "tiny"]
+PRESETS = ["char", "char-large", "default", "gpt2", "modern", "tiny"]
 
 
 def parse(*flags: str) -> Config:

@@ -11,6 +11,7 @@ from minillm.training.run import (
     RunFolder,
     check_may_resume,
     check_may_start,
+    check_steps,
     free_folder,
     locked,
     newest_folder,
@@ -107,6 +108,15 @@ def test_a_refused_second_process_cleans_nothing_of_the_first(run: RunFolder) ->
         with pytest.raises(CheckpointError), locked(run):
             pass
         assert (run.path / ".tmp-loss.png").exists()
+
+
+def test_a_run_goes_on_to_a_step_that_lies_ahead(run: RunFolder) -> None:
+    check_steps(run, 1)  # nothing saved yet
+    for step in (5, 40, 300):
+        (run.checkpoints / f"step-{step}").mkdir(parents=True)
+    check_steps(run, 300)
+    with pytest.raises(ConfigError, match="is at step 300 already; --steps 299 is before that"):
+        check_steps(run, 299)
 
 
 def test_new_runs_are_numbered_and_the_last_is_found(tmp_path: Path) -> None:

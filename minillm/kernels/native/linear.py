@@ -13,7 +13,7 @@ from minillm.ops.common import unbroadcast
 from minillm.ops.linear import check_linear, check_matmul
 from minillm.ops.precision import check_precision
 from minillm.registry import kernel
-from minillm.tape import is_grad_enabled
+from minillm.tape import is_grad_enabled, is_wanted
 
 
 def multiply(a: Any, b: Any, precision: str | None) -> Any:
@@ -32,8 +32,9 @@ def linear_backward(xp: Any, dy: Any, saved: tuple) -> tuple:
     dbias = np.empty(weight.shape[0], np.float32) if has_bias else None
     if has_bias:
         _native.sum_rows(dz, dbias)
-    dx = multiply(dz, weight, precision).reshape(shape)
-    return dx, multiply(dz.T, x, precision), dbias, dy if has_residual else None
+    dx = multiply(dz, weight, precision).reshape(shape) if is_wanted(0) else None
+    dweight = multiply(dz.T, x, precision) if is_wanted(1) else None
+    return dx, dweight, dbias, dy if has_residual else None
 
 
 @kernel(ops.linear, "native", linear_backward, float32)
