@@ -49,6 +49,7 @@ def report(run: RunFolder, split: str, checkpoint: str) -> str:
     """Score the model, write report.md and report.json, and return the Markdown."""
     task, model, step = load_trained(run, checkpoint)
     split = split or ("test" if "test" in task.examples else "validation")
+    print(f"scoring {len(task.part(split)):,} {split} examples", file=sys.stderr, flush=True)
     rows = {f"this model, step {step:,}": task.scores(model, split), **task.baseline_scores(split)}
     examples = task.shown(model, task.examples[split][:SHOWN])
     text = f"# {task.kind}: {len(task.examples[split]):,} {split} examples\n\n{table(rows)}\n"

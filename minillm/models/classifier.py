@@ -1,7 +1,7 @@
 """A class for each text or for each token: an encoder with one linear layer on top, to be trained together.
 
-The way of Devlin et al. (2019, section 4) for BERT and of Radford et al. (2018, section 3.2) for GPT: the encoder comes
-with its language modelling behind it, the layer on top is all that is new.
+The way of Devlin et al. (2019, section 4, without its pooler) for BERT and of Radford et al. (2018, section 3.2) for
+GPT: the encoder has been pre-trained as a language model, the layer on top is all that is new.
 """
 
 from __future__ import annotations

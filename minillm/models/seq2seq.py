@@ -148,17 +148,17 @@ class Seq2Seq(Module):
         """inputs: (batch, time) ids the decoder reads; targets: the same shape, what it should say next (-100: doesn't
         count); both from `teacher_forcing`. Source and mask: see the class.
 
-        Returns logits (batch, time, vocab_size), and the mean cross-entropy in nats with the configuration's label
-        smoothing (None without targets).
+        Returns logits (batch, time, vocab_size), and the mean cross-entropy in nats (None without targets): in training
+        with the configuration's label smoothing, in evaluation without, so that its exponential is the perplexity.
         """
         logits = self.head(self.features(source, inputs, source_mask))
         if targets is None:
             return logits, None
-        return logits, ops.cross_entropy(logits, np.asarray(targets), label_smoothing=self.config.label_smoothing)
+        return logits, ops.cross_entropy(logits, np.asarray(targets), label_smoothing=self._smoothing)
 
     def loss(self, source: Any, inputs: Any, targets: Any, source_mask: Any = None) -> Tensor:
         """The mean cross-entropy that `forward` returns, without the logits: what training needs, in less memory."""
-        targets, smoothing = np.asarray(targets), self.config.label_smoothing
+        targets, smoothing = np.asarray(targets), self._smoothing
         x = self.features(source, inputs, source_mask)
         if not isinstance(self.head, Linear):  # quantized, or with LoRA: more than a weight
             return ops.cross_entropy(self.head(x), targets, label_smoothing=smoothing)
@@ -220,6 +220,10 @@ class Seq2Seq(Module):
         if beam_width is None:
             return seq2seq_decoding.greedy(self, source, max_new_tokens, **options)
         return seq2seq_decoding.beam_search(self, source, beam_width, max_new_tokens, **options)
+
+    @property
+    def _smoothing(self) -> float:
+        return self.config.label_smoothing if self.training else 0.0
 
     def _fitting(self, ids: Any, name: str, seen: int = 0) -> np.ndarray:
         ids = _batch(ids, name)

@@ -20,7 +20,8 @@ def greedy(
 ) -> list[list[int]]:
     """The target of every row of `source` (batch, source_time), by taking the likeliest token each time.
 
-    A row ends with its end_id, or with its max_new_tokens-th token. Returns the ids, without start and end.
+    A row ends with its end_id, or with its max_new_tokens-th token. Returns the ids, without start and end. ConfigError
+    for max_new_tokens that isn't from 0 to the context_length.
     use_cache: keep keys and values instead of computing them again; the tokens are the same.
     """
     writer = Writer(model, source, max_new_tokens, source_mask, use_cache)
@@ -57,7 +58,8 @@ def beam_search(
 
     A sentence is done with `width` finished targets, or when no beam of it can score better than the best of them.
     One without any after max_new_tokens tokens gets its likeliest beam. A width of 1 is `greedy`.
-    Returns the ids, without start and end. Other arguments as in `greedy`.
+    Returns the ids, without start and end. Other arguments as in `greedy`; ConfigError for a width or length_penalty
+    out of range, too.
     """
     if width < 1:
         raise ConfigError(f"beam_width={width} must be at least 1")
@@ -78,7 +80,7 @@ def beam_search(
         for s, b in np.argwhere(ended):
             found[live[s]].add(scores[s, b] / lp[n], writer.ids[rows[s, b], 1:])
         scores[ended] = -np.inf  # nothing follows the end
-        hope = scores.max(axis=1) / lp[-1]  # log P only falls, so this is the most that a beam can score
+        hope = scores.max(axis=1) / lp[-1]  # the most a beam can score: log P only falls, and lp[-1] is the largest
         going = [s for s, i in enumerate(live) if found[i].count < width and hope[s] > found[i].score]
         live, scores = live[going], scores[going]
         if len(live) == 0:

@@ -26,7 +26,7 @@ from minillm.models import SequenceClassifier
 from minillm.tasks.decoder import GptReader
 from minillm.tasks.encoder import BertReader
 from minillm.tasks.reader import Reader
-from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
+from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.training.task import Batch, Evaluation
 
 
@@ -51,13 +51,13 @@ class ClassificationSettings:
     """Texts that python -m minillm.evaluate scores, given like --data. By default some are taken out of that."""
 
     n_validation: int | None = None
-    """How many to take out; by default a tenth, at most 1,000."""
+    """How many to take out, after those of --n-test; by default a tenth of what is left, at most 1,000."""
 
     n_test: int | None = None
-    """How many to take out, before those to validate with; by default a tenth. 0 takes none."""
+    """How many to take out, first; by default a tenth. 0 takes none."""
 
     split_seed: int = 0
-    """Which are taken out: each class as frequent as in all, equal texts on one side."""
+    """Which are taken out: each class as frequent as in all, equal texts of a class on one side."""
 
     encoder: Literal["bert", "gpt"] = "bert"
     """What reads the texts: a BERT, every token in sight of all; or a GPT, each in sight of those before it."""
@@ -128,7 +128,7 @@ class Classification(FinetuneTask):
         settings: ClassificationSettings = config.task
         splits, reader = read(settings), READERS[settings.encoder]
         texts = [item.text for item in splits["train"]]
-        begun = reader.begin(settings.start, settings.tokenizer, config.model, texts)
+        begun = reader.begin(settings.start, settings.tokenizer, config.model, reader.model, texts)
         for items in splits.values():
             encoded = begun.tokenizer.encode_batch([item.text for item in items])
             fitting(encoded, begun.model.context_length - reader.marks, settings.truncate)
@@ -183,7 +183,7 @@ class Classification(FinetuneTask):
     def shown(self, model: SequenceClassifier, examples: Sequence[Item]) -> list[str]:
         answers = self.answer(model, [item.text for item in examples])
         pairs = zip(examples, answers, strict=True)
-        return [f"{item.text}\n  ours      {answer}\n  reference {item.label}" for item, answer in pairs]
+        return [beside(item.text, answer, item.label) for item, answer in pairs]
 
     def labels(self, split: str) -> np.ndarray:
         """The number of each example's class, (examples,)."""

@@ -27,11 +27,13 @@ class GptReader(Reader):
     model = GPTConfig(vocab_size=4096, context_length=256, n_layer=2, n_head=4, d_model=128, dropout=0.1)
     pad, marks = PAD, 1
 
-    def begin(self, start: str, tokenizer: str, model: GPTConfig, texts: Iterable[str]) -> Beginning:
+    def begin(
+        self, start: str, tokenizer: str, model: GPTConfig, default: GPTConfig, texts: Iterable[str]
+    ) -> Beginning:
         if start:
             if tokenizer != "bpe":
                 raise ConfigError(f"the model in {start} has a tokenizer of its own; leave --tokenizer {tokenizer} out")
-            return begin_with_run(start, (PAD, END), model, self.model)
+            return begin_with_run(start, (PAD, END), model, default)
         made = make_tokenizer(tokenizer, texts, model.vocab_size, (PAD, END))
         return Beginning(replace(model, vocab_size=made.vocab_size), made, None)
 
@@ -61,10 +63,11 @@ def begin_with_run(start: str, special_tokens: Sequence[str], model: GPTConfig, 
 
 
 def grown(model: GPT, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights for `model`, which has more tokens than those they were trained with, and may have LoRA's factors.
+    """Weights for `model`, which may have more tokens than those they were trained with, and LoRA's factors.
 
-    The new tokens' rows are drawn from the normal distribution with the mean and variance of the old rows, feature by
-    feature (Hewitt 2021): as long as the others, so that neither vectors nor logits stand out. Factors stay as drawn.
+    The rows of new tokens are drawn feature by feature from the normal distribution with the mean and variance of the
+    old rows (Hewitt 2021, with the diagonal of the covariance only): about as long as the others, so that neither
+    vectors nor logits stand out. Factors stay as drawn.
     """
     own = model.state_dict()
     adapters = {name: value for name, value in own.items() if name.endswith((".lora_a", ".lora_b"))}

@@ -9,7 +9,7 @@ assistant's tokens and the <|end|> after them alone.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
@@ -39,7 +39,7 @@ from minillm.metrics import distinct_n, exact_match, perplexity, token_f1, words
 from minillm.models import GPT, GPTConfig
 from minillm.nn.lora import add_lora
 from minillm.tasks.decoder import begin_with_run, grown
-from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
+from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.tokenizers import BPETokenizer, Tokenizer
 from minillm.tokenizers.word import HAN
 from minillm.training.evaluate import mean_loss
@@ -198,18 +198,13 @@ class Dialogue(FinetuneTask):
     def shown(self, model: GPT, examples: Sequence[Conversation]) -> list[str]:
         answers = self.answers(model, [example.said[:-1] for example in examples])
         return [
-            "\n".join(
-                [
-                    *(f"{turn.role}: {turn.text}" for turn in self.turns(example.said[:-1])),
-                    f"  ours      {answer.text}",
-                    f"  reference {example.said[-1]}",
-                ]
+            beside(
+                "\n".join(f"{turn.role}: {turn.text}" for turn in self.turns(example.said[:-1])),
+                answer.text,
+                example.said[-1],
             )
             for example, answer in zip(examples, answers, strict=True)
         ]
-
-    def samples(self, model: GPT, step: int, interrupted: Callable[[], bool]) -> list[str] | None:
-        return None if interrupted() else super().samples(model, step, interrupted)
 
     # ---- scores ----
 

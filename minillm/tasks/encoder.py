@@ -15,7 +15,8 @@ from minillm.training import checkpoints
 from minillm.training.run import RunFolder
 
 SPECIAL_TOKENS = (PAD, CLS, SEP, MASK)
-FREE = ("dropout", "dtype")  # of a model that begins with another's weights; these decide everything else
+FREE = ("dropout", "dtype")
+"""What may differ from the model one begins with: it changes no weight's shape or meaning."""
 SMALL = BERTConfig(vocab_size=4096, context_length=256, n_layer=2, n_head=4, d_model=128, dropout=0.1)
 
 
@@ -24,14 +25,16 @@ class BertReader(Reader):
 
     model, pad, marks = SMALL, PAD, 2
 
-    def begin(self, start: str, tokenizer: str, model: BERTConfig, texts: Iterable[str]) -> Beginning:
+    def begin(
+        self, start: str, tokenizer: str, model: BERTConfig, default: BERTConfig, texts: Iterable[str]
+    ) -> Beginning:
         if not start:
             made = make_tokenizer(tokenizer, texts, model.vocab_size)
             return Beginning(replace(model, vocab_size=made.vocab_size), made, None)
         found = load_encoder(start)
         if tokenizer != "bpe":
             raise ConfigError(f"the model in {start} has a tokenizer of its own; leave --tokenizer {tokenizer} out")
-        return found._replace(model=BERTConfig(**shaped_like(found.model, model, self.model, FREE, start)))
+        return found._replace(model=BERTConfig(**shaped_like(found.model, model, default, FREE, start)))
 
     def ids(self, tokenizer: Tokenizer, ids: Sequence[int], context_length: int) -> list[int]:
         return with_ends(tokenizer, ids, context_length)
@@ -60,6 +63,10 @@ def load_encoder(path: str) -> Beginning:
     from minillm.tasks import TASKS  # here, since the tasks in it import this file
 
     run = RunFolder(folder)
+    if run.config.exists() and run.task_kind is None:
+        raise CheckpointError(
+            f"{path} is a GPT of python -m minillm.train, not a BERT; classification takes it with --encoder gpt"
+        )
     config, task = load_config(run, TASKS)
     saved = checkpoints.best(run.checkpoints)
     if task.kind != "masked_lm" or saved is None:
@@ -81,7 +88,10 @@ def make_tokenizer(
         return BPETokenizer.train(texts, vocab_size, special_tokens, pattern="gpt4")
     path = Path(name).expanduser()
     if not path.is_file():
-        raise ConfigError(f'tokenizer is {name!r}, neither "bpe" nor a file that is there')
+        raise ConfigError(
+            f"--tokenizer {name}: no such file; give a vocab.txt or a tokenizer.json, or leave the flag out to learn "
+            "byte pairs"
+        )
     tokenizer = WordPieceTokenizer.from_vocab(path) if path.suffix == ".txt" else load_tokenizer(path)
     if missing := [special for special in special_tokens if special not in tokenizer.special_tokens]:
         raise ConfigError(

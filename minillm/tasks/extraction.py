@@ -25,7 +25,7 @@ from minillm.models import BERTConfig
 from minillm.models.span import SpanPointer, best_span
 from minillm.tasks.encoder import BertReader
 from minillm.tasks.spans import Pieces, pieces, windows
-from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
+from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.tokenizers.wordpiece import CLS, PAD, SEP
 from minillm.training.task import Batch
 
@@ -126,7 +126,7 @@ class Extraction(FinetuneTask):
         settings: ExtractionSettings = config.task
         splits = read(settings)
         texts = [text for item in splits["train"] for text in (item.context, item.question)]
-        begun = BertReader().begin(settings.start, settings.tokenizer, config.model, texts)
+        begun = BertReader().begin(settings.start, settings.tokenizer, config.model, cls.model, texts)
         questions = [item.question for part in splits.values() for item in part]
         fitting(begun.tokenizer.encode_batch(questions), begun.model.context_length - 4)  # [CLS] [SEP] token [SEP]
         return Prepared(splits, begun.tokenizer, begun.model, begun.weights)
@@ -192,7 +192,7 @@ class Extraction(FinetuneTask):
     def shown(self, model: SpanPointer, examples: Sequence[Item]) -> list[str]:
         answers = self.found(model, examples, [self.encode(item) for item in examples])
         return [
-            f"{item.question}\n  ours      {answer}\n  reference {' / '.join(dict.fromkeys(item.answers))}"
+            beside(item.question, answer, " / ".join(dict.fromkeys(item.answers)))
             for item, answer in zip(examples, answers, strict=True)
         ]
 

@@ -13,7 +13,7 @@ from minillm.tasks.task import FinetuneConfig, FinetuneTask
 from minillm.training.run import RunFolder
 
 DECIDED = ("kind", "source_vocab_size", "pad_id", "start_id", "end_id")  # by the task and the tokenizer: no flags
-NAMES = {"start": "from"}  # flags that can't be called like their field: a word of Python
+NAMES = {"start": "from"}  # field: flag; a field can't be called `from`, a keyword of Python
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,12 @@ def parse(
 
     own, rest = tyro.cli(FinetuneOptions, args=list(argv), add_help=False, return_unknown_args=True)
     if own.resume:
-        base, _ = load_config(RunFolder(_resumed(own)), tasks)
+        base, resumed = load_config(RunFolder(_resumed(own)), tasks)
+        if resumed is not task:
+            raise ConfigError(
+                f"{own.out} is a run of {resumed.kind}, not of {task.kind}; go on with it: "
+                f"{RunFolder(_resumed(own)).resume_command}"
+            )
     else:  # first the settings alone: they decide which model it is whose flags there are
         settings, _ = tyro.cli(type(_flags(task.Settings())), args=rest, add_help=False, return_unknown_args=True)
         base = FinetuneConfig(task.Settings(), task.model_for(settings), task.training)
@@ -62,7 +67,7 @@ def parse(
         description=(task.__doc__ or "").strip(),
         config=(tyro.conf.OmitArgPrefixes,),
     )
-    return own, FinetuneConfig(_as(base.task, parsed.task), _as(base.model, parsed.model), parsed.training)
+    return own, FinetuneConfig(_as(type(base.task), parsed.task), _as(type(base.model), parsed.model), parsed.training)
 
 
 def _flags(section: Any) -> Any:
@@ -83,7 +88,7 @@ def _flags(section: Any) -> Any:
             changed.append((field.name, _marked(field.type, named), default))
     frozen = type(section).__dataclass_params__.frozen
     made = dataclasses.make_dataclass(type(section).__name__, changed, bases=(type(section),), frozen=frozen)
-    return _as(section, section, made)
+    return _as(made, section)
 
 
 def _marked(kind: Any, *marks: Any) -> Any:
@@ -91,9 +96,9 @@ def _marked(kind: Any, *marks: Any) -> Any:
     return Annotated[(kind, *marks)]  # type: ignore[return-value]
 
 
-def _as(section: Any, values: Any, kind: Any = None) -> Any:
-    """The values of a section in a dataclass with the same fields: that of `section`, or `kind`."""
-    return (kind or type(section))(**{f.name: getattr(values, f.name) for f in dataclasses.fields(section)})
+def _as(kind: Any, values: Any) -> Any:
+    """The same fields' values in a dataclass `kind`."""
+    return kind(**{field.name: getattr(values, field.name) for field in dataclasses.fields(kind)})
 
 
 def _resumed(options: FinetuneOptions) -> Path:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -166,7 +167,7 @@ def loss_by_position(found: Predictions) -> tuple[list[int], list[float]]:
     return starts, [float(mean) for mean in means]
 
 
-def open_language_run(path: Path, checkpoint: str) -> tuple[Trained, Data, np.ndarray]:
+def open_language_run(path: Path, checkpoint: Literal["best", "last"]) -> tuple[Trained, Data, np.ndarray]:
     """A run's model, its data, and the validation ids its evaluations use. Errors as of `load_run`."""
     run = RunFolder(path)
     config, trained = run.load_config(), load_run(path, checkpoint)
@@ -174,13 +175,13 @@ def open_language_run(path: Path, checkpoint: str) -> tuple[Trained, Data, np.nd
     return trained, data, np.asarray(data.validation[: tokens + 1] if tokens else data.validation)
 
 
-def next_tokens(path: Path, checkpoint: str = "best") -> str:
+def next_tokens(path: Path, checkpoint: Literal["best", "last"] = "best") -> str:
     """The table of a run's model and baselines alone; nothing is written."""
     trained, data, validation = open_language_run(path, checkpoint)
     return next_token_table(predict(trained.model, validation), data)
 
 
-def report(path: Path, checkpoint: str = "best") -> str:
+def report(path: Path, checkpoint: Literal["best", "last"] = "best") -> str:
     """Measure a run, write report.md and report.png into its folder, and return the Markdown."""
     trained, data, validation = open_language_run(path, checkpoint)
     found = predict(trained.model, validation)

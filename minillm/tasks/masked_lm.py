@@ -24,10 +24,10 @@ from minillm.data.batches import IGNORED
 from minillm.data.examples import pad
 from minillm.data.masking import Maskable, mask_tokens
 from minillm.errors import DataError
-from minillm.metrics import bits_per_byte
+from minillm.metrics import bits_per_byte, perplexity
 from minillm.models import BERT, BERTConfig, NGram, pseudo_perplexity
 from minillm.tasks.encoder import BertReader, with_ends
-from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
+from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.tokenizers import Tokenizer
 from minillm.tokenizers.wordpiece import MASK, PAD
 from minillm.training.baselines import ORDER
@@ -104,7 +104,7 @@ class MaskedLM(FinetuneTask):
     def prepare(cls, config: FinetuneConfig) -> Prepared:
         settings: MaskedLMSettings = config.task
         text = splits.split(corpora.load(settings.corpus), settings.validation_fraction)
-        begun = BertReader().begin(settings.start, settings.tokenizer, config.model, text.train)
+        begun = BertReader().begin(settings.start, settings.tokenizer, config.model, cls.model, text.train)
         examples = {
             name: passages(begun.tokenizer, part, begun.model.context_length - 2)
             for name, part in (("train", text.train), ("validation", text.validation))
@@ -152,7 +152,7 @@ class MaskedLM(FinetuneTask):
         measured = self._measured(model, split)
         assert measured is not None
         sample = self._encoded[split][:PSEUDO_PASSAGES]
-        nats = math.log(self._pseudo_perplexity(model, sample))
+        nats = self._pseudo_nats(model, sample)
         return {**measured.measures, "cross-entropy": measured.loss, **self._per_token(nats, split)}
 
     def baseline_scores(self, split: str) -> dict[str, Scores]:
@@ -181,11 +181,12 @@ class MaskedLM(FinetuneTask):
         shown = []
         for passage in examples:
             ids = np.array(passage.ids[:SHOWN_TOKENS])
-            hidden = mask_tokens(ids, rng, self.vocabulary, self.config.task.probability)[1] != IGNORED
+            settings = self.config.task
+            hidden = mask_tokens(ids, rng, self.vocabulary, settings.probability, settings.whole_words)[1] != IGNORED
             masked = np.where(hidden, self.vocabulary.mask_id, ids).tolist()
             forms = (masked, self.filled(model, [masked])[0], ids.tolist())
             texts = [self.tokenizer.decode(form) for form in forms]
-            shown.append("{}\n  ours      {}\n  reference {}".format(*(" ".join(text.split()) for text in texts)))
+            shown.append(beside(*(" ".join(text.split()) for text in texts)))
         return shown
 
     def filled(self, model: BERT, texts: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -218,8 +219,8 @@ class MaskedLM(FinetuneTask):
                 count += len(targets)
         return Evaluation(loss / count, {"accuracy": right / count})
 
-    def _pseudo_perplexity(self, model: BERT, encoded: Sequence[list[int]]) -> float:
-        """Of several passages together: each token counts the same."""
+    def _pseudo_nats(self, model: BERT, encoded: Sequence[list[int]]) -> float:
+        """The logarithm of the pseudo-perplexity of several passages together: each token counts the same."""
         special = set(self.tokenizer.special_tokens.values())
         counts = [len(self._ordinary(ids)) for ids in encoded]
         nats = sum(
@@ -227,7 +228,7 @@ class MaskedLM(FinetuneTask):
             for ids, count in zip(encoded, counts, strict=True)
             if count
         )
-        return math.exp(nats / sum(counts))
+        return nats / sum(counts)
 
     def _sample(self, split: str) -> np.ndarray:
         """The tokens that pseudo-perplexity is measured on."""
@@ -237,12 +238,13 @@ class MaskedLM(FinetuneTask):
     def _per_token(self, nats: float, split: str) -> Scores:
         """Scores of a model that pays so many nats for each token of the sample, on average.
 
-        Of a BERT, which sees both sides of a token, they say how well it knows the text (Salazar et al. 2020); they are
-        no chance of the whole text, as those of a model are that reads on from the left.
+        A BERT sees both sides of each token, so its chances don't multiply to a probability of the text, as those of a
+        model that reads from left to right do (Salazar et al. 2020). The unigram's and the n-gram's are true
+        perplexities, under the same name for comparison.
         """
         sample = self._sample(split)
         size = len(self.tokenizer.decode_bytes(sample.tolist()))
-        return {"pseudo-perplexity": math.exp(nats), "bits/byte": bits_per_byte(nats, len(sample), size)}
+        return {"pseudo-perplexity": perplexity(nats), "bits/byte": bits_per_byte(nats, len(sample), size)}
 
     def targets(self, split: str) -> np.ndarray:
         """The hidden tokens of a split, (tokens,). DataError where there is none."""

@@ -25,7 +25,7 @@ from minillm.models import BERTConfig
 from minillm.models.bert import IGNORED
 from minillm.models.choice import NEVER, ChoiceScorer
 from minillm.tasks.encoder import BertReader
-from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
+from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.tokenizers.wordpiece import CLS, PAD, SEP
 from minillm.training.task import Batch, Evaluation
 
@@ -106,7 +106,7 @@ class Questions(FinetuneTask):
         settings: QuestionsSettings = config.task
         splits = read(settings)
         texts = [text for choice in splits["train"] for text in (choice.context, *_statements(choice))]
-        begun = BertReader().begin(settings.start, settings.tokenizer, config.model, texts)
+        begun = BertReader().begin(settings.start, settings.tokenizer, config.model, cls.model, texts)
         statements = [text for part in splits.values() for choice in part for text in _statements(choice)]
         fitting(begun.tokenizer.encode_batch(statements), begun.model.context_length - 4)  # [CLS] token [SEP] ... [SEP]
         return Prepared(splits, begun.tokenizer, begun.model, begun.weights)
@@ -175,10 +175,7 @@ class Questions(FinetuneTask):
 
     def shown(self, model: ChoiceScorer, examples: Sequence[Choice]) -> list[str]:
         pairs = zip(examples, self._picked(model, examples), strict=True)
-        return [
-            f"{choice.question}\n  ours      {text}\n  reference {choice.options[choice.answer or 0]}"
-            for choice, text in pairs
-        ]
+        return [beside(choice.question, text, choice.options[choice.answer or 0]) for choice, text in pairs]
 
     def option_scores(
         self, model: ChoiceScorer, encoded: Sequence[Encoded], interrupted: Callable[[], bool] = lambda: False

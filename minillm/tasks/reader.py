@@ -22,9 +22,13 @@ class Reader(ABC):
     """How many special tokens `ids` adds to a text."""
 
     @abstractmethod
-    def begin(self, start: str, tokenizer: str, model: Any, texts: Iterable[str]) -> Beginning:
-        """From the folder `start`; or where that is "", at random, with `tokenizer`: "bpe", learnt from the texts, or a
-        file. ConfigError for a shape or tokenizer that differs from what `start` has."""
+    def begin(self, start: str, tokenizer: str, model: Any, default: Any, texts: Iterable[str]) -> Beginning:
+        """What a model begins with: the one in the folder `start`; or where that is "", random weights and `tokenizer`
+        ("bpe", learnt from the texts, or a file).
+
+        model: the config that the flags gave; default: what it is without flags. ConfigError for a shape or tokenizer
+        asked for that differs from what `start` has, CheckpointError where it holds no such model.
+        """
 
     @abstractmethod
     def ids(self, tokenizer: Tokenizer, ids: Sequence[int], context_length: int) -> list[int]:

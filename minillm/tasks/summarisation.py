@@ -73,15 +73,13 @@ class Summarisation(TextToText):
     """Shorten texts; scored by ROUGE, beside their first words and their first sentence."""
 
     kind, Settings = "summarisation", SummarisationSettings
-    model = Seq2SeqConfig(
-        vocab_size=6000, context_length=128, n_encoder_layer=2, n_decoder_layer=2, d_ff=1024, label_smoothing=0.1
-    )
+    model = Seq2SeqConfig(vocab_size=4000, context_length=64, d_model=128, dropout=0.1, label_smoothing=0.1)
     training = TrainingConfig(
         steps=1500,
-        batch_size=32,
-        learning_rate=1e-3,
-        min_learning_rate=5e-5,
-        warmup_steps=150,
+        batch_size=64,
+        learning_rate=3e-3,
+        min_learning_rate=0.0,
+        warmup_steps=200,
         beta2=0.98,
         weight_decay=0.01,
         eval_interval=250,

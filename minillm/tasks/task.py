@@ -100,7 +100,7 @@ class FinetuneTask(ABC):
 
     @abstractmethod
     def answer(self, model: Any, texts: Sequence[str]) -> list[str]:
-        """What the model makes of new texts, as a person would read it."""
+        """What the model makes of new texts, as a person would read it. One longer than its context is cut."""
 
     def baseline_scores(self, split: str) -> dict[str, Scores]:
         """The same measures of simpler methods that must be beaten, by name."""
@@ -135,7 +135,10 @@ class FinetuneTask(ABC):
         return None if loss is None else Evaluation(loss)
 
     def samples(self, model: Any, step: int, interrupted: Callable[[], bool]) -> list[str] | None:
-        """The first examples of the validation split and what the model makes of them; none at step 0."""
+        """The first examples of the validation split and what the model makes of them; none at step 0. None if
+        interrupted."""
+        if interrupted():
+            return None
         count = self.config.training.samples if step else 0
         return [] if not count else self.shown(model, self.examples["validation"][:count])
 
@@ -155,10 +158,15 @@ class FinetuneTask(ABC):
 
     def indices(self, split: str) -> Iterator[np.ndarray]:
         """Which examples stand in each of those batches."""
-        if split not in self.examples:
-            raise DataError(f"this run has no {split} examples; it has {', '.join(self.examples)}")
+        self.part(split)
         bucketed = self._bucketed(split, seed=0)
         return (bucketed.batch(i) for i in range(len(bucketed)))
+
+    def part(self, split: str) -> Sequence[Any]:
+        """The examples of a split. DataError where the run has no such split."""
+        if split not in self.examples:
+            raise DataError(f"this run has no {split} examples; it has {', '.join(self.examples)}")
+        return self.examples[split]
 
     def _bucketed(self, split: str, seed: int) -> Bucketed:
         """Batches of about `batch_size` examples of average length, hence fewer long ones or more short ones."""
@@ -167,11 +175,16 @@ class FinetuneTask(ABC):
         return Bucketed(lengths, max(budget, max(lengths, default=1)), seed)
 
 
+def beside(text: str, ours: str, reference: str) -> str:
+    """An example with the model's answer above the right one."""
+    return f"{text}\n  ours      {ours}\n  reference {reference}"
+
+
 class evaluation_mode:
     """Within it a model drops nothing out and records no gradients; afterwards it does what it did before."""
 
     def __init__(self, model: Any):
-        self.model, self._trained = model, model.training
+        self.model, self._was_training = model, model.training
 
     def __enter__(self) -> None:
         self._no_grad = no_grad()
@@ -179,5 +192,5 @@ class evaluation_mode:
         self.model.eval()
 
     def __exit__(self, *exception: object) -> None:
-        self.model.train(self._trained)
+        self.model.train(self._was_training)
         self._no_grad.__exit__(*exception)

@@ -1,21 +1,21 @@
 """Text to text by the encoder-decoder model: what translation and summarisation share.  [4.1.1-decoder] [4.2.2]"""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
+from tqdm import tqdm
 
 from minillm.data.examples import Pair, fitting, pad
 from minillm.models import Seq2Seq, Seq2SeqConfig
 from minillm.models.seq2seq import teacher_forcing
-from minillm.tasks.task import FinetuneTask, Prepared, evaluation_mode
+from minillm.tasks.task import FinetuneTask, Prepared, beside, evaluation_mode
 from minillm.tokenizers import BPETokenizer
 from minillm.training.task import Batch
 
 PAD, START, END = "<|pad|>", "<|start|>", "<|end|>"
 SPECIAL_TOKENS = (PAD, START, END)
-LENGTH_FACTOR, LENGTH_MORE = 2, 10  # a target may be so much longer than its source, in tokens
+LENGTH_FACTOR, LENGTH_MORE = 2, 10  # a target has at most 2 · (the batch's longest source) + 10 tokens
 
 
 def prepared(pairs: dict[str, list[Pair]], model: Seq2SeqConfig, truncate: bool) -> Prepared:
@@ -66,7 +66,7 @@ class TextToText(FinetuneTask):
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         rows = max(1, self.config.training.batch_size // self.config.task.beam)
         with evaluation_mode(model):
-            for first in range(0, len(order), rows):
+            for first in tqdm(range(0, len(order), rows), "decoding", leave=False, disable=None):  # on a terminal
                 chosen = order[first : first + rows]
                 for i, ids in zip(chosen, self._decoded(model, [sources[i] for i in chosen]), strict=True):
                     texts[i] = self.tokenizer.decode(ids)
@@ -74,20 +74,14 @@ class TextToText(FinetuneTask):
 
     def _decoded(self, model: Seq2Seq, sources: Sequence[list[int]]) -> list[list[int]]:
         ids, mask = pad(sources, self.config.model.pad_id)
-        most = min(self.config.model.context_length - 1, LENGTH_FACTOR * ids.shape[1] + LENGTH_MORE)
+        most = min(self.config.model.context_length, LENGTH_FACTOR * ids.shape[1] + LENGTH_MORE)
         settings = self.config.task
         search = {"beam_width": settings.beam, "length_penalty": settings.length_penalty} if settings.beam > 1 else {}
         return model.generate(ids, most, source_mask=mask, **search)
 
     def shown(self, model: Any, examples: Sequence[Pair]) -> list[str]:
         answers = self.answer(model, [example.source for example in examples])
-        return [
-            f"{example.source}\n  ours      {text}\n  reference {example.target}"
-            for example, text in zip(examples, answers, strict=True)
-        ]
-
-    def samples(self, model: Any, step: int, interrupted: Callable[[], bool]) -> list[str] | None:
-        return None if interrupted() else super().samples(model, step, interrupted)
+        return [beside(example.source, text, example.target) for example, text in zip(examples, answers, strict=True)]
 
     def targets(self, split: str) -> list[str]:
         """The references of a split."""
@@ -100,8 +94,3 @@ class TextToText(FinetuneTask):
     def _with_end(self, text: str) -> list[int]:
         ids = self.tokenizer.encode(text)[: self.config.model.context_length - 1]
         return [*ids, self.config.model.end_id]
-
-
-def mean_length(texts: Sequence[str]) -> float:
-    """Words a text, on average."""
-    return float(np.mean([len(text.split()) for text in texts])) if texts else 0.0

@@ -14,9 +14,10 @@ from minillm.configs.config import TrainingConfig
 from minillm.data.examples import Pair, read_aligned, read_table, split_pairs
 from minillm.errors import ConfigError
 from minillm.metrics.bleu import bleu, chrf
+from minillm.metrics.text import length_statistics
 from minillm.models import Seq2SeqConfig
 from minillm.tasks.task import FinetuneConfig, Prepared, Scores
-from minillm.tasks.text_to_text import TextToText, mean_length, prepared
+from minillm.tasks.text_to_text import TextToText, prepared
 
 
 @dataclass(frozen=True)
@@ -97,15 +98,18 @@ class Translation(TextToText):
         return {
             "BLEU": bleu(texts, lists, self.config.task.language).score,
             "chrF": chrf(texts, lists).score,
-            "words": mean_length(texts),
-            "words of the reference": mean_length(references),
+            "words": length_statistics(texts).mean,
+            "words of the reference": length_statistics(references).mean,
         }
 
 
 def read(settings: TranslationSettings) -> dict[str, list[Pair]]:
-    """The pairs of each split. ConfigError where files that belong together aren't both given."""
+    """The pairs of each split. ConfigError without a source, or for a target whose source isn't given."""
     if not settings.source:
         raise ConfigError("translation needs --source FILE (and --target FILE, or a table of source TAB target)")
+    for split in ("validation", "test"):
+        if getattr(settings, f"{split}_target") and not getattr(settings, f"{split}_source"):
+            raise ConfigError(f"--{split}-target needs --{split}-source: the sentences it translates")
     train = read_pairs(settings.source, settings.target)
     if settings.validation_source:
         validation = read_pairs(settings.validation_source, settings.validation_target)

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from minillm.errors import CheckpointError, DataError, TokenError
 from minillm.models import GPT
@@ -20,13 +20,13 @@ class Trained(NamedTuple):
     """Updates the weights were trained for."""
 
 
-def load_run(path: str | Path, checkpoint: str = "best") -> Trained:
+def load_run(path: str | Path, checkpoint: Literal["best", "last"] = "best") -> Trained:
     """The model of a run folder, with the weights of its "best" (lowest validation loss) or "last" checkpoint.
 
     Raises CheckpointError where there is no run or no checkpoint, or one that is damaged; TokenError where the
-    tokenizer isn't the one the run was trained with.
+    tokenizer isn't the one the run was trained with; DataError where what says so is damaged.
     """
-    run = RunFolder(Path(path))
+    run = RunFolder(Path(path).expanduser())
     config = run.load_config()
     tokenizer = _load_tokenizer(run, config.model.vocab_size)
     saved = {"best": checkpoints.best, "last": checkpoints.newest}[checkpoint](run.checkpoints)
@@ -43,6 +43,7 @@ def _load_tokenizer(run: RunFolder, vocab_size: int) -> Tokenizer:
     if not run.tokenizer.exists():
         raise CheckpointError(f"{run.tokenizer} is missing; a run can't be used without the tokenizer it began with")
     tokenizer = load_tokenizer(run.tokenizer)
+    # Without the tokens' own note the fingerprint can't be checked: it is then compared with itself.
     expected = {"vocabulary": vocab_size, "fingerprint": tokenizer.fingerprint()}
     about = run.tokens / "train.json"
     if about.exists():

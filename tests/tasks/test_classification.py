@@ -10,7 +10,7 @@ import pytest
 
 from minillm import evaluate
 from minillm.data.examples import read_csv, stratified
-from minillm.errors import ConfigError, DataError
+from minillm.errors import CheckpointError, ConfigError, DataError
 from minillm.metrics.classification import cross_entropy
 from minillm.tasks import TASKS, Classification, open_run
 from minillm.tasks.classification import ClassificationSettings, Item, read
@@ -41,6 +41,10 @@ def test_two_classes_are_learnt_scored_and_answered(tmp_path, data, capsys):
     out = tmp_path / "run"
     train("classification", *data, *SMALL, "--steps", 60, "--eval-interval", 30, "--out", out)
     assert evaluate.main([str(out)]) == 0
+    with pytest.raises(DataError, match="no valid examples; it has train, validation, test"):
+        evaluate.main([str(out), "--split", "valid"])
+    with pytest.raises(ConfigError, match="is a run of classification, not of translation; go on with it: python -m"):
+        train("translation", "--out", out, "--resume")
     scores = json.loads((out / "report.json").read_text())["scores"]
     ours = scores["this model, step 60"]
     assert ours["accuracy"] == ours["macro-F1"] == 1  # 33 texts it has never seen
@@ -87,6 +91,8 @@ def test_a_gpt_is_begun_with_and_its_tokenizer_gets_an_end(tmp_path, data):
     """The way of Radford et al. (2018): the pre-trained decoder, its text's last token, one new layer."""
     gpt = shlex.split("--vocab-size 270 --context-length 24 --n-layer 1 --n-head 2 --d-model 8 --steps 2")
     pretrain("--corpus", tmp_path / "bad.txt", *gpt, "--out", tmp_path / "gpt")
+    with pytest.raises(CheckpointError, match="is a GPT .*classification takes it with --encoder gpt"):
+        train("classification", *data, "--from", tmp_path / "gpt", "--out", tmp_path / "other")
     flags = ["--encoder", "gpt", "--from", tmp_path / "gpt", "--pooling", "last"]
     train("classification", *data, *flags, "--steps", 0, "--out", tmp_path / "run")
     task = open_run(RunFolder(tmp_path / "run"), TASKS)
@@ -155,7 +161,7 @@ def test_what_is_refused(tmp_path, data):
         train("classification", *SMALL, "--out", tmp_path / "run")
     with pytest.raises(DataError, match="are longer than the context of 2 tokens"):
         train("classification", *data, *SMALL, "--context-length", 4, "--out", tmp_path / "run")
-    with pytest.raises(ConfigError, match="tokenizer is 'none.txt', neither \"bpe\" nor a file"):
+    with pytest.raises(ConfigError, match="--tokenizer none.txt: no such file"):
         train("classification", *data, *SMALL, "--tokenizer", "none.txt", "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
     train("classification", *data, *SMALL, "--context-length", 4, "--truncate", "--steps", 0, "--out", tmp_path / "run")

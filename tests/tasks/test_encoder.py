@@ -9,7 +9,7 @@ from minillm.errors import CheckpointError, ConfigError
 from minillm.models import load_bert
 from minillm.tasks.encoder import BertReader, load_encoder, make_tokenizer, with_ends
 from minillm.tokenizers import CharTokenizer
-from tests.tasks.commands import check_equal, train
+from tests.tasks.commands import check_equal, last_weights, train
 
 SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
@@ -21,7 +21,7 @@ def minilm() -> Path:
 
 def test_a_hugging_face_folder_gives_its_shape_tokenizer_and_weights():
     default = BertReader.model
-    begun = BertReader().begin(str(minilm()), "bpe", replace(default, dropout=0.3, n_layer=6), [])
+    begun = BertReader().begin(str(minilm()), "bpe", replace(default, dropout=0.3, n_layer=6), default, [])
     expected, _ = load_bert(minilm())
     assert (begun.model.n_layer, begun.model.d_model, begun.model.vocab_size, begun.model.dropout) == (
         6,
@@ -32,9 +32,16 @@ def test_a_hugging_face_folder_gives_its_shape_tokenizer_and_weights():
     check_equal(*(_without_head(weights) for weights in (begun.weights, expected.state_dict())))
     assert begun.tokenizer.encode("Hello world") == [7592, 2088]  # as in every uncased BERT
     with pytest.raises(ConfigError, match="n_head=12; leave out --n-head 2"):
-        BertReader().begin(str(minilm()), "bpe", replace(default, n_head=2), [])
+        BertReader().begin(str(minilm()), "bpe", replace(default, n_head=2), default, [])
     with pytest.raises(ConfigError, match="a tokenizer of its own; leave --tokenizer vocab.txt out"):
-        BertReader().begin(str(minilm()), "vocab.txt", default, [])
+        BertReader().begin(str(minilm()), "vocab.txt", default, default, [])
+
+
+def test_masked_lm_begins_with_it_too_though_its_own_default_has_another_shape(tmp_path):
+    (tmp_path / "text.txt").write_text("the cat sat on the mat. the dog ran. " * 90)
+    train("masked_lm", "--corpus", tmp_path / "text.txt", "--from", minilm(), "--steps", 0, "--out", tmp_path / "run")
+    expected, _ = load_bert(minilm())
+    check_equal(*(_without_head(weights) for weights in (last_weights(tmp_path / "run"), expected.state_dict())))
 
 
 def _without_head(weights):

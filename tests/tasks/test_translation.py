@@ -103,7 +103,23 @@ def test_a_run_opens_with_the_settings_and_examples_it_was_made_with(tmp_path, m
         run(monkeypatch, "--out", str(tmp_path / "run"), "--resume", "--d-model", "64")
 
 
+def test_the_validation_loss_has_no_label_smoothing(tmp_path, monkeypatch, files):
+    """So that its exponential is the perplexity, whatever the training minimises."""
+    run(monkeypatch, *files, *SMALL, "--label-smoothing", "0.3", "--steps", "0", "--out", str(tmp_path / "run"))
+    task, model, _ = evaluate.load_trained(RunFolder(tmp_path / "run"))
+    total, count = 0.0, 0
+    for batch in task.batches("validation"):
+        targets = batch["targets"]
+        logits = model(batch["source"], batch["inputs"], source_mask=batch["source_mask"])[0].numpy().astype(float)
+        log_p = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+        at = targets >= 0
+        total, count = total - log_p[at, targets[at]].sum(), count + at.sum()
+    assert task.evaluate(model, lambda: False).loss == pytest.approx(total / count, rel=1e-5)
+
+
 def test_what_is_refused(tmp_path, monkeypatch, files):
+    with pytest.raises(ConfigError, match="--validation-target needs --validation-source"):
+        run(monkeypatch, *files, "--validation-target", "val.de", "--out", str(tmp_path / "alone"))
     with pytest.raises(ConfigError, match="needs --source FILE"):
         run(monkeypatch, *SMALL, "--out", str(tmp_path / "run"))
     with pytest.raises(DataError, match="are longer than the context"):

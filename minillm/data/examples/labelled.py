@@ -122,7 +122,7 @@ def stratified(examples: Sequence[Labelled], n_validation: int, seed: int = 0) -
         if not 0 < len(picked) < len(own):
             raise DataError(
                 f"label {label} has {len(own)} examples: {len(picked)} to hold out, {len(own) - len(picked)} to train "
-                "on; each side needs one: add examples, or change n_validation"
+                "on; each side needs one: add examples, or hold out another number"
             )
         chosen.update(own[i] for i in picked)
     return divide(examples, chosen)
