@@ -17,7 +17,8 @@ from tests.tasks.commands import check_equal, last_weights, train, train_and_sto
 
 SMALL = shlex.split(
     "--vocab-size 300 --d-model 48 --d-ff 96 --n-head 2 --n-encoder-layer 1 --n-decoder-layer 1 --dropout 0 "
-    "--label-smoothing 0 --batch-size 32 --warmup-steps 10 --learning-rate 5e-3 --checkpoint-interval 1000"
+    "--label-smoothing 0 --lead-steps 0 --batch-size 32 --warmup-steps 10 "
+    "--learning-rate 5e-3 --checkpoint-interval 1000"
 )
 THINGS = ["cat", "dog", "tree", "house", "river", "猫"]
 
@@ -61,6 +62,18 @@ def test_a_run_that_was_stopped_ends_as_one_that_wasnt(tmp_path, data):
     train_and_stop(Summarisation, 2, *settings, "--out", tmp_path / "stopped")
     train("summarisation", "--out", tmp_path / "stopped", "--resume")
     check_equal(last_weights(tmp_path / "whole"), last_weights(tmp_path / "stopped"))
+
+
+def test_the_first_targets_are_the_texts_own_beginnings(tmp_path, data):
+    """After such steps alone, the model writes what the baseline quotes: of texts it has never seen, too."""
+    flags = ["--lead-steps", 150, "--steps", 150, "--eval-interval", 75]
+    train("summarisation", *data, *SMALL, *flags, "--out", tmp_path / "run")
+    task, model, _ = evaluate.load_trained(RunFolder(tmp_path / "run"), "last")
+    texts = [pair.source for pair in task.examples["test"]]
+    quoted = [" ".join(text.split()[:2]) for text in texts]
+    assert sum(map(str.__eq__, task.answer(model, texts), quoted)) > 0.9 * len(texts)
+    later = task.tokenizer.decode([i for i in task.batch(150)["targets"][0] if i >= 0])
+    assert later.removesuffix("<|end|>") in task.targets("train")
 
 
 def test_articles_are_summarised_by_their_titles(tmp_path):
