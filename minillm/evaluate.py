@@ -51,7 +51,8 @@ def report(run: RunFolder, split: str, checkpoint: str) -> str:
     split = split or ("test" if "test" in task.examples else "validation")
     print(f"scoring {len(task.part(split)):,} {split} examples", file=sys.stderr, flush=True)
     rows = {f"this model, step {step:,}": task.scores(model, split), **task.baseline_scores(split)}
-    examples = task.shown(model, task.examples[split][:SHOWN])
+    every = max(1, len(task.part(split)) // SHOWN)  # some from all over the split: neighbours may be of one class
+    examples = task.shown(model, task.part(split)[::every][:SHOWN])
     text = f"# {task.kind}: {len(task.examples[split]):,} {split} examples\n\n{table(rows)}\n"
     if examples:
         text += "\n## Examples\n\n" + "\n\n".join(f"```\n{example}\n```" for example in examples) + "\n"
@@ -62,14 +63,14 @@ def report(run: RunFolder, split: str, checkpoint: str) -> str:
 
 
 def answers(run: RunFolder, path: str, checkpoint: str) -> list[str]:
-    """What the model makes of each line of a file ("-": standard input), a line for each that isn't blank."""
+    """What the model makes of each line of a file ("-": standard input), a line for each; a blank one stays blank."""
     try:
         lines = sys.stdin.read() if path == "-" else "".join(text_files.read(Path(path)))
     except OSError as error:
         raise DataError(f"--input {path} can't be read: {error.strerror or error}") from error
     task, model, _ = load_trained(run, checkpoint)
-    made = task.answer(model, [line for line in lines.splitlines() if line.strip()])
-    return [" ".join(answer.splitlines()) for answer in made]
+    made = iter(task.answer(model, [line for line in lines.splitlines() if line.strip()]))
+    return [" ".join(next(made).splitlines()) if line.strip() else "" for line in lines.splitlines()]
 
 
 def check_task(run: RunFolder, named: str | None) -> None:

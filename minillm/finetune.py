@@ -70,7 +70,12 @@ def train(run: RunFolder) -> None:
     keep_freed_memory()
     with StopRequest() as stop:
         trainer = Trainer(training, run, task, stop)
-        say(f"{type(trainer.model).__name__}, {trainer.model.num_parameters():,} parameters to train")
+        say(
+            f"{type(trainer.model).__name__}, {trainer.model.num_parameters():,} parameters to train; "
+            f"{task.tokenizer.vocab_size:,} tokens in the vocabulary"
+        )
+        if trainer.state.step >= training.steps:
+            say(f"at step {trainer.state.step:,} already; to go on, give --steps a larger number")
         finished = trainer.train()
     if finished:
         say(f"done: {run.plot}, {run.samples}\nscore it: python -m minillm.evaluate {run.quoted}")

@@ -22,11 +22,11 @@ from minillm.metrics.classification import (
 from minillm.metrics.language import bits_per_byte, masked_token_accuracy, perplexity
 from minillm.metrics.rouge import rouge
 from minillm.metrics.text import Lengths, distinct_n, length_statistics, repetition_rate
-from minillm.metrics.words import words
+from minillm.metrics.words import language_of, words
 
 __all__ = [
     "ClassScores", "Lengths", "LibraryScore", "MeanScores", "accuracy", "bits_per_byte", "bleu", "chrf", "class_scores",
-    "confusion_matrix", "distinct_n", "exact_match", "f1_score", "length_statistics", "macro_scores",
+    "confusion_matrix", "distinct_n", "exact_match", "f1_score", "language_of", "length_statistics", "macro_scores",
     "masked_token_accuracy", "micro_scores", "normalise", "perplexity", "repetition_rate", "rouge", "self_bleu",
     "token_f1", "words",
 ]  # fmt: skip

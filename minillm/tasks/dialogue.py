@@ -8,7 +8,6 @@ Conversations are laid out by the chat template (minillm/data/examples/chat_temp
 assistant's tokens and the <|end|> after them alone.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -35,13 +34,12 @@ from minillm.data.examples import (
 from minillm.data.examples.chat_template import END, PAD, SPECIAL_TOKENS
 from minillm.data.examples.dialogues import SUFFIXES
 from minillm.errors import ConfigError, DataError
-from minillm.metrics import distinct_n, exact_match, perplexity, token_f1, words
+from minillm.metrics import distinct_n, exact_match, language_of, perplexity, token_f1, words
 from minillm.models import GPT, GPTConfig
 from minillm.nn.lora import add_lora
 from minillm.tasks.decoder import begin_with_run, grown
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.tokenizers import BPETokenizer, Tokenizer
-from minillm.tokenizers.word import HAN
 from minillm.training.evaluate import mean_loss
 from minillm.training.task import Batch
 
@@ -239,8 +237,8 @@ class Dialogue(FinetuneTask):
             references.setdefault(exchange.history, []).append(exchange.answer)
         pairs = [(text, references[exchange.history]) for text, exchange in zip(texts, exchanges, strict=True)]
         return {
-            "exact match": float(np.mean([exact_match(text, known, language(known)) for text, known in pairs])),
-            "token F1": float(np.mean([token_f1(text, known, language(known)) for text, known in pairs])),
+            "exact match": float(np.mean([exact_match(text, known, language_of(known)) for text, known in pairs])),
+            "token F1": float(np.mean([token_f1(text, known, language_of(known)) for text, known in pairs])),
             "distinct-2": distinct_n(texts, 2) if any(map(words, texts)) else 0.0,
         }
 
@@ -263,11 +261,6 @@ def fitted(
     if not kept:
         raise DataError(f"no conversation fits into a context of {context_length} tokens; raise --context-length")
     return kept
-
-
-def language(references: Sequence[str]) -> Literal["en", "zh"]:
-    """How answers are compared: by characters where one of the references has Chinese ones, else by words."""
-    return "zh" if re.search(f"[{HAN}]", "".join(references)) else "en"
 
 
 def read(data: Sequence[str]) -> dict[str, list[Conversation]]:

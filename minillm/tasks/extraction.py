@@ -20,7 +20,7 @@ from minillm.configs.config import TrainingConfig
 from minillm.data.examples import fitting, pad, read_squad, split
 from minillm.errors import ConfigError, DataError
 from minillm.metrics.answers import exact_match, token_f1
-from minillm.metrics.words import words
+from minillm.metrics.words import language_of, words
 from minillm.models import BERTConfig
 from minillm.models.span import SpanPointer, best_span
 from minillm.tasks.encoder import BertReader
@@ -63,9 +63,6 @@ class ExtractionSettings:
 
     longest_answer: int = 30
     """Most tokens of an answer that is given."""
-
-    language: Literal["en", "zh"] = "en"
-    """How exact match and F1 cut answers: en into words without articles, zh into characters."""
 
     def __post_init__(self) -> None:
         checks.types(self)
@@ -232,7 +229,7 @@ class Extraction(FinetuneTask):
     def _scores(self, answers: Sequence[str], split: str) -> Scores:
         references = [item.answers or ("",) for item in self.examples[split]]
         pairs = list(zip(answers, references, strict=True))
-        language = self.config.task.language
+        language = language_of(item.context for item in self.examples[split])
         return {
             "exact match": float(np.mean([exact_match(answer, right, language) for answer, right in pairs])),
             "F1": float(np.mean([token_f1(answer, right, language) for answer, right in pairs])),

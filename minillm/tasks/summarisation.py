@@ -20,6 +20,7 @@ from minillm.data.examples import Pair, read_summaries, read_titles, split_pairs
 from minillm.errors import ConfigError
 from minillm.metrics.rouge import rouge
 from minillm.metrics.text import length_statistics
+from minillm.metrics.words import language_of
 from minillm.models import Seq2SeqConfig
 from minillm.tasks.task import FinetuneConfig, Prepared, Scores
 from minillm.tasks.text_to_text import TextToText, prepared
@@ -53,9 +54,6 @@ class SummarisationSettings:
 
     split_seed: int = 0
     """Which are taken out; equal texts are on one side."""
-
-    language: Literal["en", "zh"] = "en"
-    """How ROUGE counts words: en stems them, zh takes each Chinese character for one."""
 
     truncate: bool = False
     """Cut texts longer than the model's context. By default they are refused, and counted."""
@@ -121,7 +119,7 @@ class Summarisation(TextToText):
 
     def _scores(self, texts: Sequence[str], split: str) -> Scores:
         references = self.targets(split)
-        found = rouge(texts, [[reference] for reference in references], self.config.task.language)
+        found = rouge(texts, [[reference] for reference in references], language_of(references))
         return {
             "ROUGE-1": found["rouge1"],
             "ROUGE-2": found["rouge2"],

@@ -15,6 +15,7 @@ from minillm.data.examples import Pair, read_aligned, read_table, split_pairs
 from minillm.errors import ConfigError
 from minillm.metrics.bleu import bleu, chrf
 from minillm.metrics.text import length_statistics
+from minillm.metrics.words import language_of
 from minillm.models import Seq2SeqConfig
 from minillm.tasks.task import FinetuneConfig, Prepared, Scores
 from minillm.tasks.text_to_text import TextToText, prepared
@@ -44,9 +45,6 @@ class TranslationSettings:
 
     test_target: str = ""
     """Their translation."""
-
-    language: Literal["en", "zh"] = "en"
-    """How BLEU cuts the target language: en at spaces and punctuation, zh at characters."""
 
     truncate: bool = False
     """Cut sentences longer than the model's context. By default they are refused, and counted."""
@@ -96,7 +94,7 @@ class Translation(TextToText):
         references = self.targets(split)
         lists = [[reference] for reference in references]
         return {
-            "BLEU": bleu(texts, lists, self.config.task.language).score,
+            "BLEU": bleu(texts, lists, language_of(references)).score,
             "chrF": chrf(texts, lists).score,
             "words": length_statistics(texts).mean,
             "words of the reference": length_statistics(references).mean,

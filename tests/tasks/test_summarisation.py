@@ -37,7 +37,7 @@ def data(tmp_path: Path) -> list[object]:
 def test_a_toy_summary_is_learnt_and_scored_beside_the_text_s_beginning(tmp_path, data, capsys):
     pytest.importorskip("rouge_score", reason="ROUGE needs rouge-score")
     out = tmp_path / "run"
-    train("summarisation", *data, *SMALL, "--language", "zh", "--steps", 200, "--eval-interval", 100, "--out", out)
+    train("summarisation", *data, *SMALL, "--steps", 200, "--eval-interval", 100, "--out", out)
     assert evaluate.main([str(out)]) == 0
     report = json.loads((out / "report.json").read_text(encoding="utf-8"))
     ours, first, sentence = report["scores"].values()

@@ -58,7 +58,7 @@ def test_a_toy_language_is_learnt_and_scored(tmp_path, monkeypatch, files, capsy
     (tmp_path / "new.txt").write_text("cat red two\n\n猫 one dog\n", encoding="utf-8")
     capsys.readouterr()
     assert evaluate.main([str(out), "--input", str(tmp_path / "new.txt")]) == 0
-    assert capsys.readouterr().out == "zwei rot Katze\nHund eins 狗\n"
+    assert capsys.readouterr().out == "zwei rot Katze\n\nHund eins 狗\n"  # a line for each
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_wasnt(tmp_path, monkeypatch, files):
