@@ -9,6 +9,7 @@ nothing had happened. Afterwards: `python -m minillm.evaluate RUN`.
 import dataclasses
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from minillm import cli
@@ -39,6 +40,8 @@ def start(run: RunFolder, task: type[FinetuneTask], config: FinetuneConfig) -> N
         prepared = task.prepare(config)
         settings = prepared.training or config.training
         whole = dataclasses.replace(config, model=prepared.model, training=settings)
+        if task.scored_with and not find_spec(task.scored_with[0]):
+            say(f"note: scoring it afterwards needs {task.scored_with[1]}: python -m pip install {task.scored_with[1]}")
         task(whole, prepared.tokenizer, prepared.examples).build()  # raises now what it would raise in the run folder
         with locked(run):
             check_may_start(run)

@@ -28,11 +28,11 @@ def main() -> None:
     for name in names:
         if name not in OPS:
             raise ConfigError(f"there is no op {name!r}; there are: {', '.join(sorted(OPS))}")
-    print(f"{'op':<14} {'gradient error':>14}  {'kernels':<10} formula")
+    print(f"{'op':<14} {'gradient error':>14}  {'kernels':<13} formula")
     for name in names:
         op = OPS[name]
         formula = " ".join((op.__doc__ or "").split("\n")[0].split())
-        print(f"{name:<14} {largest_gradient_error(op):>14.1e}  {','.join(['numpy', *op.overrides]):<10} {formula}")
+        print(f"{name:<14} {largest_gradient_error(op):>14.1e}  {','.join(['numpy', *op.overrides]):<13} {formula}")
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ class Classification(FinetuneTask):
 
     kind = "classification"
     Settings = ClassificationSettings
+    scored_with = ("sklearn", "scikit-learn")
     Example = Item
     model = BertReader.model
     training = TrainingConfig(

@@ -64,7 +64,7 @@ class SummarisationSettings:
     beam: int = 4
     """Beginnings kept while a summary is searched for; 1 always takes the likeliest token."""
 
-    length_penalty: float = 0.6
+    length_penalty: float = 1.6
     """How much longer summaries are favoured (Wu et al. 2016, equation 14)."""
 
     def __post_init__(self) -> None:
@@ -77,6 +77,7 @@ class Summarisation(TextToText):
     """Shorten texts; scored by ROUGE, beside their first words and their first sentence."""
 
     kind, Settings = "summarisation", SummarisationSettings
+    scored_with = ("rouge_score", "rouge-score")
     model = Seq2SeqConfig(vocab_size=4000, context_length=64, d_model=128, dropout=0.1, label_smoothing=0.1)
     training = TrainingConfig(
         steps=2000,

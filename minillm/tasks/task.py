@@ -61,6 +61,9 @@ class FinetuneTask(ABC):
     training: ClassVar[TrainingConfig]
     """Settings of the training that suit the task."""
 
+    scored_with: ClassVar[tuple[str, str] | None] = None
+    """A library that scoring needs and training doesn't: its module, and its name at PyPI."""
+
     @classmethod
     def model_for(cls, settings: Any) -> Any:
         """The model's shape where no flag changes it, under these settings."""

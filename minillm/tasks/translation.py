@@ -65,6 +65,7 @@ class Translation(TextToText):
     """Translate; scored by BLEU and chrF, beside the source itself as its own translation."""
 
     kind, Settings = "translation", TranslationSettings
+    scored_with = ("sacrebleu", "sacrebleu")
     model = Seq2SeqConfig(vocab_size=6000, context_length=128, d_model=128, dropout=0.1, label_smoothing=0.1)
     training = TrainingConfig(
         steps=4000,

@@ -117,6 +117,12 @@ def test_the_validation_loss_has_no_label_smoothing(tmp_path, monkeypatch, files
     assert task.evaluate(model, lambda: False).loss == pytest.approx(total / count, rel=1e-5)
 
 
+def test_what_scoring_will_need_is_said_before_training(tmp_path, monkeypatch, files, capsys):
+    monkeypatch.setattr(Translation, "scored_with", ("no_such_module", "no-such-package"))
+    run(monkeypatch, *files, *SMALL, "--steps", "0", "--out", str(tmp_path / "run"))
+    assert "needs no-such-package: python -m pip install no-such-package" in capsys.readouterr().out
+
+
 def test_what_is_refused(tmp_path, monkeypatch, files):
     with pytest.raises(ConfigError, match="--validation-target needs --validation-source"):
         run(monkeypatch, *files, "--validation-target", "val.de", "--out", str(tmp_path / "alone"))
