@@ -21,6 +21,7 @@ from minillm.nn import (
     Module,
     MultiHeadAttention,
     Parameter,
+    RotaryPositions,
 )
 from minillm.nn.feed_forward import ACTIVATIONS
 from minillm.tensor import Tensor
@@ -46,6 +47,9 @@ class BERTConfig(Numerics):
     """Inner width of the feed-forward network; 4 d_model if not given."""
     dropout: float = 0.0
     """Probability that an element is dropped in training (0.1 in the paper)."""
+    position: Literal["learned", "rotary"] = "learned"
+    """How the model knows where a token stands: learned (the paper), or rotary (Su et al. 2021), which tells distances
+    from the first step on and needs far fewer of them."""
     n_segment: int = 2
     """Kinds of text in one input: the first and the second of a pair."""
     activation: Literal["gelu", "gelu_tanh", "relu", "silu"] = "gelu"
@@ -69,11 +73,13 @@ class BERT(Module):
         self.config = config
         d_model, dtype = config.d_model, config.array_dtype
         self.token_embedding = Embedding(config.vocab_size, d_model, dtype)
-        self.positions = LearnedPositions(config.context_length, d_model, dtype)
+        learned = config.position == "learned"
+        self.positions = LearnedPositions(config.context_length, d_model, dtype) if learned else None
+        rotary = None if learned else RotaryPositions(config.context_length, d_model // config.n_head, dtype)
         self.segment_embedding = Embedding(config.n_segment, d_model, dtype)
         self.embedding_norm = _norm(config)
         self.dropout = Dropout(config.dropout)
-        self.layers = [_layer(config) for _ in range(config.n_layer)]
+        self.layers = [_layer(config, rotary) for _ in range(config.n_layer)]
         self.norm = _norm(config) if config.norm == "pre" else None
         self.head = MaskedLMHead(config, self.token_embedding.weight)
         self._initialise()
@@ -101,7 +107,10 @@ class BERT(Module):
     def features(self, ids: Any, mask: Any = None, segments: Any = None) -> Tensor:
         """A vector for each token in its context, (batch, time, d_model). Arguments as in `forward`."""
         ids, mask, segments = self._checked(ids, mask, segments)
-        x = self.positions(self.token_embedding(ids)) + self.segment_embedding(segments)
+        x = self.token_embedding(ids)
+        if self.positions:
+            x = self.positions(x)
+        x = x + self.segment_embedding(segments)
         x = self.dropout(self.embedding_norm(x))
         for layer in self.layers:
             x = layer(x, mask=mask)
@@ -161,9 +170,9 @@ class MaskedLMHead(Module):
         return ops.linear(x, self.weight, self.bias, precision=self.precision)
 
 
-def _layer(config: BERTConfig) -> EncoderLayer:
+def _layer(config: BERTConfig, rotary: RotaryPositions | None) -> EncoderLayer:
     options: dict[str, Any] = {"dtype": config.array_dtype, "precision": config.precision}
-    attention = MultiHeadAttention(config.d_model, config.n_head, dropout=config.dropout, **options)
+    attention = MultiHeadAttention(config.d_model, config.n_head, dropout=config.dropout, rotary=rotary, **options)
     feed_forward = FeedForward(config.d_model, config.d_ff or 4 * config.d_model, config.activation, **options)
     return EncoderLayer(attention, feed_forward, lambda: _norm(config), config.dropout, config.norm)
 

@@ -83,7 +83,16 @@ class MaskedLM(FinetuneTask):
     kind = "masked_lm"
     Settings = MaskedLMSettings
     Example = Passage
-    model = BERTConfig(vocab_size=4096, context_length=128, n_layer=4, n_head=4, d_model=192, dropout=0.1, norm="pre")
+    model = BERTConfig(
+        vocab_size=4096,
+        context_length=128,
+        n_layer=4,
+        n_head=4,
+        d_model=192,
+        dropout=0.1,
+        norm="pre",
+        position="rotary",
+    )
     training = TrainingConfig(
         steps=2000,
         batch_size=32,

@@ -13,7 +13,11 @@ from minillm.optim import AdamW
 from tests.nn.checks import gradcheck_module, randomise
 
 SMALL = {"vocab_size": 17, "context_length": 12, "n_layer": 2, "n_head": 4, "d_model": 16}
-STYLES = {"bert": {}, "pre-norm": {"norm": "pre", "activation": "gelu_tanh", "d_ff": 24, "n_segment": 3}}
+STYLES = {
+    "bert": {},
+    "pre-norm": {"norm": "pre", "activation": "gelu_tanh", "d_ff": 24, "n_segment": 3},
+    "rotary": {"position": "rotary"},
+}
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}
 
 

@@ -8,17 +8,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.oracles.torch_gpt import ACTIVATIONS
+from tests.oracles.torch_gpt import ACTIVATIONS, turn
 
 
 class Attention(nn.Module):
     def __init__(self, config):
         super().__init__()
-        self.n_head = config.n_head
+        self.n_head, self.turned = config.n_head, config.position == "rotary"
         self.query, self.key, self.value, self.output = (nn.Linear(config.d_model, config.d_model) for _ in range(4))
 
     def forward(self, x, visible):
         q, k, v = (f(x).unflatten(-1, (self.n_head, -1)).transpose(1, 2) for f in (self.query, self.key, self.value))
+        if self.turned:
+            q, k = turn(q), turn(k)
         heads = F.scaled_dot_product_attention(q, k, v, attn_mask=visible)
         return self.output(heads.transpose(1, 2).flatten(2))
 
@@ -75,7 +77,7 @@ class TorchBERT(nn.Module):
     def __init__(self, config):
         super().__init__()
         self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
-        self.positions = Positions(config)
+        self.positions = Positions(config) if config.position == "learned" else None
         self.segment_embedding = nn.Embedding(config.n_segment, config.d_model)
         self.embedding_norm = norm(config)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.n_layer))
@@ -85,7 +87,9 @@ class TorchBERT(nn.Module):
 
     def features(self, ids, mask, segments):
         """(batch, time, d_model), of (batch, time) ids, booleans and segments."""
-        x = self.token_embedding(ids) + self.positions.embedding.weight[: ids.shape[1]]
+        x = self.token_embedding(ids)
+        if self.positions:
+            x = x + self.positions.embedding.weight[: ids.shape[1]]
         x = self.embedding_norm(x + self.segment_embedding(segments))
         for layer in self.layers:
             x = layer(x, mask[:, None, None, :])
