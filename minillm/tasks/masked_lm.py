@@ -84,20 +84,13 @@ class MaskedLM(FinetuneTask):
     Settings = MaskedLMSettings
     Example = Passage
     model = BERTConfig(
-        vocab_size=4096,
-        context_length=128,
-        n_layer=4,
-        n_head=4,
-        d_model=192,
-        dropout=0.1,
-        norm="pre",
-        position="rotary",
+        vocab_size=1024, context_length=128, n_layer=4, d_model=128, dropout=0.1, norm="pre", position="rotary"
     )
     training = TrainingConfig(
-        steps=2000,
-        batch_size=32,
-        learning_rate=1e-3,
-        min_learning_rate=1e-4,
+        steps=5000,
+        batch_size=16,
+        learning_rate=3e-3,
+        min_learning_rate=0.0,
         warmup_steps=200,
         beta2=0.98,
         weight_decay=0.01,
