@@ -13,6 +13,7 @@ from minillm.errors import ConfigError, ShapeError
 from minillm.models import seq2seq_decoding
 from minillm.models.config import Numerics, check
 from minillm.nn import (
+    CopyingHead,
     DecoderCache,
     DecoderLayer,
     Dropout,
@@ -66,6 +67,8 @@ class Seq2SeqConfig(Numerics):
     """How the model knows where a token stands: sinusoidal (2017) or learned, for source and target apart."""
     tie_weights: bool = True
     """One matrix for target embedding and output head, and for the source embedding if the vocabulary is shared."""
+    copying: bool = False
+    """Whether the model may also point at a word of the source and copy it (Gu et al. 2016); needs one vocabulary."""
     label_smoothing: float = 0.0
     """How much of each target's probability is spread over the whole vocabulary; 0.1 in 2017."""
     pad_id: int = 0
@@ -82,6 +85,11 @@ class Seq2SeqConfig(Numerics):
         check(self, "vocab_size", "context_length", "n_encoder_layer", "n_decoder_layer", "n_head", "d_model")
         if self.source_size < 1:
             raise ConfigError(f"source_vocab_size={self.source_vocab_size} must be at least 1")
+        if self.copying and self.source_size != self.vocab_size:
+            raise ConfigError(
+                "copying=True needs one vocabulary for source and target; "
+                f"leave out source_vocab_size={self.source_size}"
+            )
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing={self.label_smoothing} must be at least 0 and below 1")
         self._check_special_ids()
@@ -140,6 +148,8 @@ class Seq2Seq(Module):
             self.head.weight = self.target_embedding.weight
             if config.source_vocab_size is None:
                 self.source_embedding.weight = self.target_embedding.weight
+        options = {"dtype": dtype, "precision": config.precision}
+        self.copying = CopyingHead(d_model, **options) if config.copying else None
         self._initialise()
 
     def forward(
@@ -151,23 +161,22 @@ class Seq2Seq(Module):
         Returns logits (batch, time, vocab_size), and the mean cross-entropy in nats (None without targets): in training
         with the configuration's label smoothing, in evaluation without, so that its exponential is the perplexity.
         """
-        logits = self.head(self.features(source, inputs, source_mask))
+        source_mask = self.mask_of(source, source_mask)
+        memory = self.encode(source, source_mask)
+        logits = self.logits(self.decode(inputs, memory, source_mask), memory, source, source_mask)
         if targets is None:
             return logits, None
         return logits, ops.cross_entropy(logits, np.asarray(targets), label_smoothing=self._smoothing)
 
     def loss(self, source: Any, inputs: Any, targets: Any, source_mask: Any = None) -> Tensor:
         """The mean cross-entropy that `forward` returns, without the logits: what training needs, in less memory."""
-        targets, smoothing = np.asarray(targets), self._smoothing
-        x = self.features(source, inputs, source_mask)
-        if not isinstance(self.head, Linear):  # quantized, or with LoRA: more than a weight
-            return ops.cross_entropy(self.head(x), targets, label_smoothing=smoothing)
-        return smoothed_cross_entropy(x, self.head.weight, targets, smoothing, self.head.precision)
-
-    def features(self, source: Any, inputs: Any, source_mask: Any = None) -> Tensor:
-        """What the head scores: (batch, time, d_model). Arguments as in `forward`."""
+        if self.copying or not isinstance(self.head, Linear):  # quantized, or with LoRA: more than a weight
+            _, loss = self(source, inputs, targets, source_mask)
+            assert loss is not None
+            return loss
         source_mask = self.mask_of(source, source_mask)
-        return self.decode(inputs, self.encode(source, source_mask), source_mask)
+        x = self.decode(inputs, self.encode(source, source_mask), source_mask)
+        return smoothed_cross_entropy(x, self.head.weight, np.asarray(targets), self._smoothing, self.head.precision)
 
     def encode(self, source: Any, source_mask: Any = None) -> Tensor:
         """The memory: a vector for each token of the source that knows the others, (batch, source_time, d_model)."""
@@ -194,6 +203,11 @@ class Seq2Seq(Module):
         for i, layer in enumerate(self.decoder):
             x = layer(x, memory, memory_mask=source_mask[:, None, None, :], cache=cache[i] if cache else None)
         return self.decoder_norm(x) if self.decoder_norm else x
+
+    def logits(self, x: Tensor, memory: Tensor, source: Any, source_mask: np.ndarray) -> Tensor:
+        """Scores of every token, (batch, time, vocab_size), from what `decode` made of this memory."""
+        logits = self.head(x)
+        return self.copying(logits, x, memory, source, source_mask) if self.copying else logits
 
     def mask_of(self, source: Any, source_mask: Any = None) -> np.ndarray:
         """Where the source's tokens are, (batch, source_time) booleans; ShapeError for a mask that doesn't fit."""

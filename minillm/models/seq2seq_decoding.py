@@ -56,7 +56,8 @@ def beam_search(
 
         score(Y, X) = log P(Y | X) / lp(n),   lp(n) = ((5 + n) / 6)^length_penalty
 
-    A sentence is done with `width` finished targets, or when no beam of it can score better than the best of them.
+    A sentence is done when no beam of it can score better than the best finished target; or with `width` of those, if
+    no beam scores better so far. (Without that condition, `width` bad ends would end the search for a good one.)
     One without any after max_new_tokens tokens gets its likeliest beam. A width of 1 is `greedy`.
     Returns the ids, without start and end. Other arguments as in `greedy`; ConfigError for a width or length_penalty
     out of range, too.
@@ -80,8 +81,9 @@ def beam_search(
         for s, b in np.argwhere(ended):
             found[live[s]].add(scores[s, b] / lp[n], writer.ids[rows[s, b], 1:])
         scores[ended] = -np.inf  # nothing follows the end
-        hope = scores.max(axis=1) / lp[-1]  # the most a beam can score: log P only falls, and lp[-1] is the largest
-        going = [s for s, i in enumerate(live) if found[i].count < width and hope[s] > found[i].score]
+        likeliest = scores.max(axis=1)
+        now, hope = likeliest / lp[n], likeliest / lp[-1]  # the most it can score: log P only falls, lp[-1] is largest
+        going = [s for s, i in enumerate(live) if (hope if found[i].count < width else now)[s] > found[i].score]
         live, scores = live[going], scores[going]
         if len(live) == 0:
             break
@@ -115,7 +117,7 @@ class Writer:
             raise ConfigError(
                 f"max_new_tokens={max_new_tokens} must be from 0 to the context_length of {model.config.context_length}"
             )
-        self.model, self.source_mask = model, model.mask_of(source, source_mask)
+        self.model, self.source, self.source_mask = model, np.asarray(source), model.mask_of(source, source_mask)
         with no_grad():
             self.memory = model.encode(source, self.source_mask)
         self.cache = model.new_cache(self.memory, max_new_tokens) if use_cache else None
@@ -127,14 +129,14 @@ class Writer:
         seen = self.cache[0].length if self.cache else 0
         with no_grad():
             x = self.model.decode(self.ids[:, seen:], self.memory, self.source_mask, self.cache)
-            logits = self.model.head(x[:, -1]).mutable()
+            logits = self.model.logits(x[:, -1:], self.memory, self.source, self.source_mask).mutable()[:, 0]
         logits[:, [self.model.config.pad_id, self.model.config.start_id]] = -np.inf
         return logits
 
     def go_on(self, rows: np.ndarray, tokens: np.ndarray) -> None:
         """Keep these rows, some of them perhaps several times, each with one of the tokens at its end."""
         self.ids = np.concatenate([self.ids[rows], tokens[:, None]], axis=1)
-        self.memory, self.source_mask = self.memory[rows], self.source_mask[rows]
+        self.memory, self.source, self.source_mask = self.memory[rows], self.source[rows], self.source_mask[rows]
         for layer in self.cache or []:
             layer.select(rows)
 

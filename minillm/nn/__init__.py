@@ -3,6 +3,7 @@
 from minillm.nn.attention import DecoderCache, KVCache, MultiHeadAttention
 from minillm.nn.blocks import DecoderLayer, EncoderLayer, Residual
 from minillm.nn.checkpoint import checkpoint
+from minillm.nn.copying import CopyingHead
 from minillm.nn.feed_forward import FeedForward
 from minillm.nn.label_smoothing import smoothed_cross_entropy
 from minillm.nn.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm, normal
@@ -12,8 +13,8 @@ from minillm.nn.position import LearnedPositions, RotaryPositions, SinusoidalPos
 from minillm.nn.quantize import QuantizedLinear, quantize
 
 __all__ = [
-    "DecoderCache", "DecoderLayer", "Dropout", "Embedding", "EncoderLayer", "FeedForward", "KVCache", "LayerNorm",
-    "LearnedPositions", "Linear", "LoRALinear", "Module", "MultiHeadAttention", "Parameter", "QuantizedLinear",
-    "RMSNorm", "Residual", "RotaryPositions", "SinusoidalPositions", "add_lora", "checkpoint", "merge_lora", "normal",
-    "quantize", "smoothed_cross_entropy", "unmerge_lora",
+    "CopyingHead", "DecoderCache", "DecoderLayer", "Dropout", "Embedding", "EncoderLayer", "FeedForward", "KVCache",
+    "LayerNorm", "LearnedPositions", "Linear", "LoRALinear", "Module", "MultiHeadAttention", "Parameter",
+    "QuantizedLinear", "RMSNorm", "Residual", "RotaryPositions", "SinusoidalPositions", "add_lora", "checkpoint",
+    "merge_lora", "normal", "quantize", "smoothed_cross_entropy", "unmerge_lora",
 ]  # fmt: skip

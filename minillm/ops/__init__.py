@@ -3,6 +3,7 @@
 from minillm.ops import operators  # noqa: F401 - attaches Tensor's operators
 from minillm.ops.activation import gelu, gelu_tanh, relu, sigmoid, silu, tanh
 from minillm.ops.attention import attention
+from minillm.ops.copying import copy_logits
 from minillm.ops.dropout import dropout
 from minillm.ops.elementwise import add, div, exp, log, mul, neg, pow, sqrt, sub
 from minillm.ops.embedding import embedding
@@ -17,8 +18,9 @@ from minillm.ops.shape import astype, concat, getitem, masked_fill, reshape, spl
 from minillm.ops.softmax import log_softmax, softmax
 
 __all__ = [
-    "add", "astype", "attention", "concat", "cross_entropy", "div", "dropout", "embedding", "exp", "gelu", "gelu_tanh",
-    "getitem", "layer_norm", "linear", "linear_cross_entropy", "log", "log_softmax", "masked_fill", "matmul", "max",
-    "mean", "min", "mse_loss", "mul", "neg", "pow", "quantized_linear", "relu", "reshape", "rms_norm", "rotary",
-    "sigmoid", "silu", "softmax", "split", "sqrt", "stack", "sub", "sum", "tanh", "transpose", "var", "where",
+    "add", "astype", "attention", "concat", "copy_logits", "cross_entropy", "div", "dropout", "embedding", "exp",
+    "gelu", "gelu_tanh", "getitem", "layer_norm", "linear", "linear_cross_entropy", "log", "log_softmax",
+    "masked_fill", "matmul", "max", "mean", "min", "mse_loss", "mul", "neg", "pow", "quantized_linear", "relu",
+    "reshape", "rms_norm", "rotary", "sigmoid", "silu", "softmax", "split", "sqrt", "stack", "sub", "sum", "tanh",
+    "transpose", "var", "where",
 ]  # fmt: skip

@@ -30,6 +30,7 @@ STYLES = {
         "tie_weights": False,
         "label_smoothing": 0.2,
     },
+    "copying": {"copying": True, "label_smoothing": 0.1},
 }
 
 

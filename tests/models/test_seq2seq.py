@@ -187,6 +187,7 @@ def test_what_else_has_parameters():
     assert make("2017", tie_weights=False).num_parameters() == tied + 2 * 17 * d
     assert make("2017", source_vocab_size=19).num_parameters() == tied + 19 * d
     assert make("2017", position="learned").num_parameters() == tied + 2 * 12 * d
+    assert make("2017", copying=True).num_parameters() == tied + 2 * d * d
 
 
 @pytest.mark.parametrize("tie_weights", [True, False])
@@ -304,6 +305,7 @@ def test_ids_and_masks_it_cannot_take_are_named():
         ({"pad_id": 16, "source_vocab_size": 16}, "pad_id=16 must be one of the source's ids, 0 to 15"),
         ({"start_id": 2}, "must be three ids; got 0, 2, 2"),
         ({"source_vocab_size": 0}, "source_vocab_size=0 must be at least 1"),
+        ({"copying": True, "source_vocab_size": 19}, "copying=True needs one vocabulary .* source_vocab_size=19"),
     ],
     ids=str,
 )

@@ -149,7 +149,7 @@ class Chain:
         self.steps += 1
         return Tensor(self.tables[memory.numpy(), np.arange(inputs.shape[1]), inputs])
 
-    def head(self, x):
+    def logits(self, x, memory, source, source_mask):
         return Tensor(x.numpy().copy())
 
 
@@ -164,7 +164,8 @@ def plain_beam_search(table, width, most, alpha):
         finished += [(ids[1:-1], score / length_penalty(n, alpha)) for ids, score in ways if ids[-1] == END]
         beams = [way for way in ways if way[0][-1] != END]
         best = max((score for _, score in finished), default=-math.inf)
-        if len(finished) >= width or not any(score / length_penalty(most, alpha) > best for _, score in beams):
+        longest = n if len(finished) >= width else most
+        if not any(score / length_penalty(longest, alpha) > best for _, score in beams):
             break
     return max(finished or [(ids[1:], score) for ids, score in beams], key=lambda way: way[1])[0], n
 
@@ -182,6 +183,16 @@ def test_a_batch_is_searched_as_each_sentence_by_the_plain_rule(width, alpha):
         assert chain.steps == max(n for _, n in plain)
         steps |= {n for _, n in plain}
     assert len(steps) > 4
+
+
+def test_bad_ends_do_not_end_the_search_for_a_good_one():
+    """A model that is sure of 3, 3, 3, end, though each time the end is the next best."""
+    chain = Chain(0, tables=1)
+    p = np.full((8, 6, 6), 1e-9)
+    p[:, :, END], p[:3, :, 3], p[3:, :, END] = 1e-4, 1, 1
+    chain.tables[0] = np.where(np.isin(np.arange(6), [PAD, START]), -np.inf, np.log(p / p.sum(-1, keepdims=True)))
+    for width in (1, 2, 3, 5):
+        assert beam_search(chain, np.zeros((1, 1), int), width, 8, use_cache=False) == [[3, 3, 3]]
 
 
 def test_a_larger_length_penalty_never_gives_a_shorter_target():

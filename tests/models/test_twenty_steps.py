@@ -25,15 +25,16 @@ def bert(dtype):
     return BERT(BERTConfig(**SHAPE, context_length=12, n_layer=2, dtype=dtype))
 
 
-def seq2seq(dtype):
-    return Seq2Seq(
-        Seq2SeqConfig(
-            **SHAPE, context_length=12, n_encoder_layer=2, n_decoder_layer=2, label_smoothing=0.1, dtype=dtype
-        )
-    )
+def seq2seq(dtype, **options):
+    shape = {**SHAPE, "context_length": 12, "n_encoder_layer": 2, "n_decoder_layer": 2}
+    return Seq2Seq(Seq2SeqConfig(**shape, label_smoothing=0.1, dtype=dtype, **options))
 
 
-MODELS = {"gpt": gpt, "modern gpt": modern_gpt, "bert": bert, "seq2seq": seq2seq}
+def copying(dtype):
+    return seq2seq(dtype, copying=True)
+
+
+MODELS = {"gpt": gpt, "modern gpt": modern_gpt, "bert": bert, "seq2seq": seq2seq, "copying": copying}
 
 
 def made(name, dtype):
@@ -69,7 +70,7 @@ def twin(name, model):
     pytest.importorskip("torch", reason="torch is the oracle here; install the extra `oracle`")
     from tests.oracles import torch_bert, torch_gpt, torch_seq2seq
 
-    return {"bert": torch_bert, "seq2seq": torch_seq2seq}.get(name, torch_gpt).twin_of(model)
+    return {"bert": torch_bert, "seq2seq": torch_seq2seq, "copying": torch_seq2seq}.get(name, torch_gpt).twin_of(model)
 
 
 def optimizer(model):

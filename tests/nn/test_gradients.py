@@ -12,6 +12,9 @@ X = np.random.default_rng(0).normal(size=(2, 3, 4))
 MEMORY = np.random.default_rng(1).normal(size=(2, 5, 4))
 IDS = np.array([[1, 2, 2], [0, 4, 2]])
 MASK = np.array([[True, True, False], [True, True, True]])[:, None, None, :]
+LOGITS = np.random.default_rng(2).normal(size=(2, 3, 6))
+SOURCE = np.array([[1, 4, 1, 0, 0], [5, 2, 2, 3, 2]])
+HIDDEN = {"source_mask": np.array([[True, True, True, False, False], [True] * 5])}
 
 
 def attention(**options):
@@ -38,6 +41,7 @@ CASES = {
     "Linear": (lambda: nn.Linear(4, 5, dtype="float64"), [X], {}),
     "Linear without bias": (lambda: nn.Linear(4, 5, bias=False, dtype="float64"), [X], {}),
     "QuantizedLinear": (lambda: nn.QuantizedLinear(nn.Linear(4, 3, dtype="float64"), "bfloat16"), [X], {}),
+    "CopyingHead": (lambda: nn.CopyingHead(4, dtype="float64"), [LOGITS, X, MEMORY], {"source": SOURCE, **HIDDEN}),
     "Embedding": (lambda: nn.Embedding(5, 4, dtype="float64"), [IDS], {}),
     "LayerNorm": (layer_norm, [X], {}),
     "LayerNorm without bias": (lambda: nn.LayerNorm(4, bias=False, dtype="float64"), [X], {}),

@@ -127,11 +127,19 @@ def mse_loss(prediction, target, *, reduction="half_sum"):
     )
 
 
+def copy_logits(logits, scores, source):
+    """By one logsumexp over the vocabulary's score and the scores of all places that hold the word."""
+    holds = F.one_hot(source, logits.shape[-1]).bool().mT[:, None]  # (batch, 1, vocab_size, places)
+    copied = torch.where(holds, scores[:, :, None], -torch.inf)
+    return torch.cat([logits[..., None], copied], -1).logsumexp(-1)
+
+
 TORCH = {
     "add": torch.add,
     "astype": lambda x, dtype: x.to(getattr(torch, dtype)),
     "attention": attention,
     "concat": lambda *arrays, axis: torch.cat(arrays, axis),
+    "copy_logits": copy_logits,
     "cross_entropy": cross_entropy,
     "div": torch.div,
     "dropout": dropout,

@@ -62,6 +62,20 @@ class DecoderLayer(nn.Module):
         return self.feed_forward(self.cross_attention(self.self_attention(x, future), memory, padding))
 
 
+class CopyingHead(nn.Module):
+    """By probabilities: the vocabulary's and the places' from one softmax, then summed for each word."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.query, self.key = (nn.Linear(config.d_model, config.d_model, bias=False) for _ in range(2))
+
+    def forward(self, logits, x, memory, source, hidden):
+        scores = (self.query(x) @ self.key(memory).mT / x.shape[-1] ** 0.5).masked_fill(hidden[:, None], -torch.inf)
+        written, copied = torch.cat([logits, scores], -1).softmax(-1).split([logits.shape[-1], scores.shape[-1]], -1)
+        log_total = torch.cat([logits, scores], -1).logsumexp(-1, keepdim=True)
+        return (written + copied @ F.one_hot(source, logits.shape[-1]).to(x.dtype)).log() + log_total
+
+
 class TorchSeq2Seq(nn.Module):
     """config: a minillm Seq2SeqConfig without dropout."""
 
@@ -79,6 +93,8 @@ class TorchSeq2Seq(nn.Module):
             self.encoder_norm, self.decoder_norm = norm(config), norm(config)
         if not config.tie_weights:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        if config.copying:
+            self.copying = CopyingHead(config)
         self.to(getattr(torch, config.dtype))
 
     def forward(self, source, inputs, targets):
@@ -94,6 +110,8 @@ class TorchSeq2Seq(nn.Module):
             x = layer(x, memory, padding)
         x = self.decoder_norm(x) if config.norm == "pre" else x
         logits = x @ embed.weight.T if config.tie_weights else self.head(x)
+        if config.copying:
+            logits = self.copying(logits, x, memory, source, source == config.pad_id)
         smoothing = config.label_smoothing
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), label_smoothing=smoothing)
 
