@@ -69,7 +69,11 @@ def answers(run: RunFolder, path: str, checkpoint: str) -> list[str]:
     except OSError as error:
         raise DataError(f"--input {path} can't be read: {error.strerror or error}") from error
     task, model, _ = load_trained(run, checkpoint)
-    made = iter(task.answer(model, [line for line in lines.splitlines() if line.strip()]))
+    texts = [line for line in lines.splitlines() if line.strip()]
+    if cut := task.too_long(texts):
+        most = task.config.model.context_length
+        print(f"{cut} of {len(texts)} texts are longer than the context of {most} tokens: cut there", file=sys.stderr)
+    made = iter(task.answer(model, texts))
     return [" ".join(next(made).splitlines()) if line.strip() else "" for line in lines.splitlines()]
 
 

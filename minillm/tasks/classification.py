@@ -181,6 +181,10 @@ class Classification(FinetuneTask):
         assert logits is not None
         return [self.names[i] for i in logits.argmax(1)]
 
+    def too_long(self, texts: Sequence[str]) -> int:
+        most = self.config.model.context_length - self.reader.marks
+        return sum(len(ids) > most for ids in self.tokenizer.encode_batch(list(texts)))
+
     def shown(self, model: SequenceClassifier, examples: Sequence[Item]) -> list[str]:
         answers = self.answer(model, [item.text for item in examples])
         pairs = zip(examples, answers, strict=True)

@@ -105,6 +105,10 @@ class FinetuneTask(ABC):
     def answer(self, model: Any, texts: Sequence[str]) -> list[str]:
         """What the model makes of new texts, as a person would read it. One longer than its context is cut."""
 
+    def too_long(self, texts: Sequence[str]) -> int:
+        """How many of new texts `answer` will cut."""
+        return 0
+
     def baseline_scores(self, split: str) -> dict[str, Scores]:
         """The same measures of simpler methods that must be beaten, by name."""
         return {}

@@ -60,6 +60,9 @@ class TextToText(FinetuneTask):
     def answer(self, model: Seq2Seq, texts: Sequence[str]) -> list[str]:
         return self.decode(model, [self._with_end(text) for text in texts])
 
+    def too_long(self, texts: Sequence[str]) -> int:
+        return sum(len(ids) >= self.config.model.context_length for ids in self.tokenizer.encode_batch(list(texts)))
+
     def decode(self, model: Seq2Seq, sources: Sequence[list[int]]) -> list[str]:
         """The model's text for each source, by the settings' beam, in batches of similar length."""
         texts = [""] * len(sources)

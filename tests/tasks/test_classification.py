@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 from pathlib import Path
 
@@ -56,7 +57,10 @@ def test_two_classes_are_learnt_scored_and_answered(tmp_path, data, capsys):
     (tmp_path / "new.txt").write_text("film plot 很好\nplot film awful\n", encoding="utf-8")
     capsys.readouterr()
     evaluate.main([str(out), "--input", str(tmp_path / "new.txt")])
-    assert capsys.readouterr().out == "好\nbad\n"
+    assert capsys.readouterr() == ("好\nbad\n", "")
+    (tmp_path / "new.txt").write_text(f"film plot 很好\n{'awful ' * 300}\n", encoding="utf-8")
+    evaluate.main([str(out), "--input", str(tmp_path / "new.txt")])
+    assert re.search("^1 of 2 texts are longer than the context of [0-9]+ tokens: cut", capsys.readouterr().err, re.M)
     assert "  reference 好" in (out / "report.md").read_text(encoding="utf-8")
 
 
