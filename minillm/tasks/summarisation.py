@@ -1,11 +1,10 @@
 """Summarisation: an encoder-decoder model that shortens texts, beside the texts' own beginnings.
 
     python -m minillm.finetune summarisation --data debian_summaries.tsv --truncate
-    python -m minillm.finetune summarisation --titles ag_news.csv --truncate    # an article's title is its summary
+    python -m minillm.finetune summarisation --titles ag_news.csv --truncate --copying    # a title as the summary
 
-The model writes every token from its vocabulary; nothing in it copies a word from the text (as See et al. 2017 add), so
-it has to learn that. For the first --lead-steps updates its targets are therefore the texts' own beginnings, which is
-where summaries are found (Zhu et al. 2021 on this lead bias): it learns to quote, and then what is worth quoting.
+A few thousand pairs don't teach a model to say a text's words again. For the first --quote-steps updates its targets
+are therefore quotes of the texts, those closest to the summaries: it learns to quote, and what is worth quoting.
 """
 
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from minillm.metrics.rouge import rouge
 from minillm.metrics.text import length_statistics
 from minillm.metrics.words import language_of
 from minillm.models import Seq2SeqConfig
+from minillm.tasks.quotation import closest_quote
 from minillm.tasks.task import FinetuneConfig, Prepared, Scores
 from minillm.tasks.text_to_text import TextToText, prepared
 from minillm.training.task import Batch
@@ -58,8 +58,9 @@ class SummarisationSettings:
     truncate: bool = False
     """Cut texts longer than the model's context. By default they are refused, and counted."""
 
-    lead_steps: int = 500
-    """Updates, of --steps, whose targets are the texts' first words instead of the summaries. 0 for none."""
+    quote_steps: int = 500
+    """Updates, of --steps, whose targets are quotes instead of the summaries: as many words of the text, in a row, as a
+    summary has on average, those that share most with the summary. 0 for none."""
 
     beam: int = 4
     """Beginnings kept while a summary is searched for; 1 always takes the likeliest token."""
@@ -70,7 +71,7 @@ class SummarisationSettings:
     def __post_init__(self) -> None:
         checks.types(self)
         checks.at_least(self, 1, "beam")
-        checks.at_least(self, 0, "length_penalty", "lead_steps")
+        checks.at_least(self, 0, "length_penalty", "quote_steps")
 
 
 class Summarisation(TextToText):
@@ -97,10 +98,15 @@ class Summarisation(TextToText):
         return prepared(read(config.task), config.model, config.task.truncate)
 
     def batch(self, step: int) -> Batch:
-        if step >= self.config.task.lead_steps:
+        if step >= self.config.task.quote_steps:
             return super().batch(step)
-        chosen = [self.examples["train"][i] for i in self._batches.batch(step)]
-        return self.collate([self.encode(Pair(pair.source, lead_words(pair.source, self.lead))) for pair in chosen])
+        return self.collate([self._quoting(i) for i in self._batches.batch(step)])
+
+    def _quoting(self, i: int) -> tuple[list[int], list[int]]:
+        """Training example i, with the quote as its target: of what is left of the text, if that is cut."""
+        source, _ = self._encoded["train"][i]
+        quote = closest_quote(self.tokenizer.decode(source[:-1]), self.examples["train"][i].target, self.lead)
+        return source, self._with_end(quote)
 
     @cached_property
     def lead(self) -> int:

@@ -9,7 +9,9 @@ import pytest
 
 from minillm import evaluate
 from minillm.errors import ConfigError, DataError
+from minillm.metrics.words import words
 from minillm.tasks import TASKS, open_run
+from minillm.tasks.quotation import closest_quote
 from minillm.tasks.summarisation import Summarisation, SummarisationSettings, read
 from minillm.training.run import RunFolder
 from tests.data_files import real_file
@@ -17,7 +19,7 @@ from tests.tasks.commands import check_equal, last_weights, train, train_and_sto
 
 SMALL = shlex.split(
     "--vocab-size 300 --d-model 48 --d-ff 96 --n-head 2 --n-encoder-layer 1 --n-decoder-layer 1 --dropout 0 "
-    "--label-smoothing 0 --lead-steps 0 --batch-size 32 --warmup-steps 10 "
+    "--label-smoothing 0 --quote-steps 0 --batch-size 32 --warmup-steps 10 "
     "--learning-rate 5e-3 --checkpoint-interval 1000"
 )
 THINGS = ["cat", "dog", "tree", "house", "river", "猫"]
@@ -67,16 +69,35 @@ def test_a_run_that_was_stopped_ends_as_one_that_wasnt(tmp_path, data):
     check_equal(last_weights(tmp_path / "whole"), last_weights(tmp_path / "stopped"))
 
 
-def test_the_first_targets_are_the_texts_own_beginnings(tmp_path, data):
-    """After such steps alone, the model writes what the baseline quotes: of texts it has never seen, too."""
-    flags = ["--lead-steps", 150, "--steps", 150, "--eval-interval", 75]
+@pytest.mark.parametrize("copying", ["--copying", "--no-copying"])
+def test_the_first_targets_are_quotes(tmp_path, data, copying):
+    """After such steps alone, the model writes two words in a row of texts it has never seen."""
+    flags = ["--quote-steps", 150, "--steps", 150, "--eval-interval", 75, copying]
     train("summarisation", *data, *SMALL, *flags, "--out", tmp_path / "run")
     task, model, _ = evaluate.load_trained(RunFolder(tmp_path / "run"), "last")
     texts = [pair.source for pair in task.examples["test"]]
-    quoted = [" ".join(text.split()[:2]) for text in texts]
-    assert sum(map(str.__eq__, task.answer(model, texts), quoted)) > 0.9 * len(texts)
-    later = task.tokenizer.decode([i for i in task.batch(150)["targets"][0] if i >= 0])
-    assert later.removesuffix("<|end|>") in task.targets("train")
+    answers = task.answer(model, texts)
+    assert sum(answer in text for answer, text in zip(answers, texts, strict=True)) > 0.9 * len(texts)
+    assert set(map(len, map(words, answers))) == {2}
+    for step, among in ((0, [closest_quote(p.source, p.target, 2) for p in task.examples["train"]]), (150, None)):
+        target = task.tokenizer.decode([i for i in task.batch(step)["targets"][0] if i >= 0])
+        assert target.removesuffix("<|end|>") in (among or task.targets("train"))
+
+
+@pytest.mark.parametrize(
+    ("text", "summary", "k", "quote"),
+    [
+        ("One cat. Two dogs, and a cat sat!", "The cat and the dogs", 3, "cat. Two dogs"),
+        ("One cat. Two dogs, and a cat sat!", "dogs and a Cat", 4, "dogs, and a cat"),
+        ("a b a b", "x", 2, "a b"),
+        ("a a b", "a b", 2, "a b"),  # the second a isn't in the summary
+        ("我爱北京。我爱猫", "猫", 3, "我爱猫"),
+        (" too short. ", "short", 3, "too short."),
+        ("", "short", 3, ""),
+    ],
+)
+def test_the_closest_quote_shares_most_words_and_is_the_first_that_does(text, summary, k, quote):
+    assert closest_quote(text, summary, k) == quote
 
 
 def test_articles_are_summarised_by_their_titles(tmp_path):
