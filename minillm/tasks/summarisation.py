@@ -147,6 +147,6 @@ def read(settings: SummarisationSettings) -> dict[str, list[Pair]]:
     splits = {}
     for split, count in (("test", settings.n_test), ("validation", settings.n_validation)):
         if split == "validation" or count != 0:
-            count = min(500, len(train) // 10) if count is None else count
+            count = min(500, max(1, len(train) // 10)) if count is None else count
             train, splits[split] = split_pairs(train, count, settings.split_seed)
     return {"train": train, **splits}

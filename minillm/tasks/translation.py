@@ -113,7 +113,7 @@ def read(settings: TranslationSettings) -> dict[str, list[Pair]]:
     if settings.validation_source:
         validation = read_pairs(settings.validation_source, settings.validation_target)
     else:
-        train, validation = split_pairs(train, min(1000, len(train) // 10))
+        train, validation = split_pairs(train, min(1000, max(1, len(train) // 10)))
     splits = {"train": train, "validation": validation}
     if settings.test_source:
         splits["test"] = read_pairs(settings.test_source, settings.test_target)

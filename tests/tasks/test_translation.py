@@ -11,6 +11,7 @@ import pytest
 from minillm import evaluate, finetune
 from minillm.errors import CheckpointError, ConfigError, DataError
 from minillm.tasks import TASKS, Translation, open_run
+from minillm.tasks.translation import TranslationSettings, read
 from minillm.training import checkpoints
 from minillm.training.run import RunFolder
 
@@ -141,3 +142,10 @@ def test_what_is_refused(tmp_path, monkeypatch, files):
         finetune.main()
     with pytest.raises(CheckpointError, match="holds no run"):
         evaluate.main([str(tmp_path / "nothing")])
+
+
+def test_of_a_few_pairs_one_is_held_out(tmp_path):
+    table = tmp_path / "pairs.tsv"
+    table.write_text("a\tb\nc\td\ne\tf\n", encoding="utf-8")
+    splits = read(TranslationSettings(source=str(table)))
+    assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 2, "validation": 1}
