@@ -26,6 +26,7 @@ from minillm.nn import (
     Module,
     MultiHeadAttention,
     RMSNorm,
+    SelectiveRead,
     SinusoidalPositions,
     smoothed_cross_entropy,
 )
@@ -150,6 +151,7 @@ class Seq2Seq(Module):
                 self.source_embedding.weight = self.target_embedding.weight
         options = {"dtype": dtype, "precision": config.precision}
         self.copying = CopyingHead(d_model, **options) if config.copying else None
+        self.selective_read = SelectiveRead(d_model, **options) if config.copying else None
         self._initialise()
 
     def forward(
@@ -163,7 +165,7 @@ class Seq2Seq(Module):
         """
         source_mask = self.mask_of(source, source_mask)
         memory = self.encode(source, source_mask)
-        logits = self.logits(self.decode(inputs, memory, source_mask), memory, source, source_mask)
+        logits = self.logits(self.decode(inputs, memory, source, source_mask), memory, source, source_mask)
         if targets is None:
             return logits, None
         return logits, ops.cross_entropy(logits, np.asarray(targets), label_smoothing=self._smoothing)
@@ -175,7 +177,7 @@ class Seq2Seq(Module):
             assert loss is not None
             return loss
         source_mask = self.mask_of(source, source_mask)
-        x = self.decode(inputs, self.encode(source, source_mask), source_mask)
+        x = self.decode(inputs, self.encode(source, source_mask), source, source_mask)
         return smoothed_cross_entropy(x, self.head.weight, np.asarray(targets), self._smoothing, self.head.precision)
 
     def encode(self, source: Any, source_mask: Any = None) -> Tensor:
@@ -187,19 +189,21 @@ class Seq2Seq(Module):
         return self.encoder_norm(x) if self.encoder_norm else x
 
     def decode(
-        self, inputs: Any, memory: Tensor, source_mask: np.ndarray, cache: list[DecoderCache] | None = None
+        self, inputs: Any, memory: Tensor, source: Any, source_mask: np.ndarray, cache: list[DecoderCache] | None = None
     ) -> Tensor:
         """What the head scores, (batch, time, d_model), of decoder inputs (batch, time).
 
-        memory, source_mask: from `encode` and `mask_of`, a row for each row of inputs.
+        memory, source_mask: from `encode` and `mask_of` of this source, a row for each row of inputs.
         cache: from `new_cache`, for generation: inputs are then the tokens after those it has seen.
         """
         seen = cache[0].length if cache else 0
         inputs = self._fitting(inputs, "target", seen)
         if len(inputs) != len(memory):
             raise ShapeError(f"Seq2Seq: {len(inputs)} targets for {len(memory)} sources; each source needs its own")
-        x = self.target_positions(self.target_embedding(inputs) * self.embedding_scale, seen)
-        x = self.dropout(x)
+        x = self.target_embedding(inputs) * self.embedding_scale
+        if self.selective_read:
+            x = x + self.selective_read(memory, inputs, source, source_mask)
+        x = self.dropout(self.target_positions(x, seen))
         for i, layer in enumerate(self.decoder):
             x = layer(x, memory, memory_mask=source_mask[:, None, None, :], cache=cache[i] if cache else None)
         return self.decoder_norm(x) if self.decoder_norm else x

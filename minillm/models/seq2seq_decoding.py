@@ -128,7 +128,7 @@ class Writer:
         """Scores of the token after each row, (rows, vocab_size): −∞ for pad_id and start_id, which nobody says."""
         seen = self.cache[0].length if self.cache else 0
         with no_grad():
-            x = self.model.decode(self.ids[:, seen:], self.memory, self.source_mask, self.cache)
+            x = self.model.decode(self.ids[:, seen:], self.memory, self.source, self.source_mask, self.cache)
             logits = self.model.logits(x[:, -1:], self.memory, self.source, self.source_mask).mutable()[:, 0]
         logits[:, [self.model.config.pad_id, self.model.config.start_id]] = -np.inf
         return logits

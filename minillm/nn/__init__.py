@@ -3,7 +3,7 @@
 from minillm.nn.attention import DecoderCache, KVCache, MultiHeadAttention
 from minillm.nn.blocks import DecoderLayer, EncoderLayer, Residual
 from minillm.nn.checkpoint import checkpoint
-from minillm.nn.copying import CopyingHead
+from minillm.nn.copying import CopyingHead, SelectiveRead
 from minillm.nn.feed_forward import FeedForward
 from minillm.nn.label_smoothing import smoothed_cross_entropy
 from minillm.nn.layers import Dropout, Embedding, LayerNorm, Linear, RMSNorm, normal
@@ -15,6 +15,6 @@ from minillm.nn.quantize import QuantizedLinear, quantize
 __all__ = [
     "CopyingHead", "DecoderCache", "DecoderLayer", "Dropout", "Embedding", "EncoderLayer", "FeedForward", "KVCache",
     "LayerNorm", "LearnedPositions", "Linear", "LoRALinear", "Module", "MultiHeadAttention", "Parameter",
-    "QuantizedLinear", "RMSNorm", "Residual", "RotaryPositions", "SinusoidalPositions", "add_lora", "checkpoint",
-    "merge_lora", "normal", "quantize", "smoothed_cross_entropy", "unmerge_lora",
+    "QuantizedLinear", "RMSNorm", "Residual", "RotaryPositions", "SelectiveRead", "SinusoidalPositions", "add_lora",
+    "checkpoint", "merge_lora", "normal", "quantize", "smoothed_cross_entropy", "unmerge_lora",
 ]  # fmt: skip

@@ -34,3 +34,24 @@ class CopyingHead(Module):
         """
         scores = ops.matmul(self.query(x), self.key(memory).transpose(0, 2, 1)) * self.scale
         return ops.copy_logits(logits, ops.masked_fill(scores, ~source_mask[:, None], value=-np.inf), source)
+
+
+class SelectiveRead(Module):
+    """What the memory knows of the word just written: where it stands in the source, hence what follows it there.
+
+    ζ_t = W m̄,  m̄ the mean of the memory m_j over all places j that hold the decoder's input y_t (zero if none does)
+    (Gu et al. 2016, section 3.3, which weighs the places by how likely each was copied). Added to y_t's embedding, it
+    lets the decoder copy on: after a word, its successor.
+    """
+
+    def __init__(self, d_model: int, *, dtype: Any = "float32", precision: str | None = None):
+        self.output = Linear(d_model, d_model, bias=False, dtype=dtype, precision=precision)
+
+    def forward(self, memory: Tensor, inputs: Any, source: Any, source_mask: np.ndarray) -> Tensor:
+        """memory: (batch, source_time, d_model); inputs: (batch, time) ids; source, source_mask: as in CopyingHead.
+
+        Returns (batch, time, d_model).
+        """
+        holds = (np.asarray(inputs)[:, :, None] == np.asarray(source)[:, None]) & source_mask[:, None]
+        share = holds / np.maximum(holds.sum(-1, keepdims=True), 1)
+        return self.output(ops.matmul(Tensor(share.astype(memory.dtype)), memory))

@@ -187,7 +187,7 @@ def test_what_else_has_parameters():
     assert make("2017", tie_weights=False).num_parameters() == tied + 2 * 17 * d
     assert make("2017", source_vocab_size=19).num_parameters() == tied + 19 * d
     assert make("2017", position="learned").num_parameters() == tied + 2 * 12 * d
-    assert make("2017", copying=True).num_parameters() == tied + 2 * d * d
+    assert make("2017", copying=True).num_parameters() == tied + 3 * d * d
 
 
 @pytest.mark.parametrize("tie_weights", [True, False])

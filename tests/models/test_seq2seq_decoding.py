@@ -36,10 +36,10 @@ def test_every_split_of_the_target_gives_the_uncached_features(style):
     model, inputs = make(style, dtype="float64"), sentences((8, 8, 8, 8), seed=3)
     mask = model.mask_of(SOURCE)
     memory = model.encode(SOURCE)
-    whole = model.decode(inputs, memory, mask).numpy()
+    whole = model.decode(inputs, memory, SOURCE, mask).numpy()
     for size in (1, 3, 8):
         cache = model.new_cache(memory)
-        parts = [model.decode(inputs[:, t : t + size], memory, mask, cache).numpy() for t in range(0, 8, size)]
+        parts = [model.decode(inputs[:, t : t + size], memory, SOURCE, mask, cache).numpy() for t in range(0, 8, size)]
         np.testing.assert_allclose(np.concatenate(parts, axis=1), whole, rtol=1e-10, atol=1e-10)
         assert cache[0].length == 8
 
@@ -49,11 +49,11 @@ def test_the_memorys_keys_and_values_are_computed_once():
     model, inputs = make(), sentences((3, 3, 3, 3), seed=3)
     mask, memory = model.mask_of(SOURCE), model.encode(SOURCE)
     cache = model.new_cache(memory)
-    model.decode(inputs[:, :2], memory, mask, cache)
-    expected = model.decode(inputs, memory, mask).numpy()[:, 2:]
+    model.decode(inputs[:, :2], memory, SOURCE, mask, cache)
+    expected = model.decode(inputs, memory, SOURCE, mask).numpy()[:, 2:]
     nothing = Tensor(np.full(memory.shape, np.nan, np.float32))
     np.testing.assert_allclose(
-        model.decode(inputs[:, 2:], nothing, mask, cache).numpy(), expected, rtol=1e-5, atol=1e-5
+        model.decode(inputs[:, 2:], nothing, SOURCE, mask, cache).numpy(), expected, rtol=1e-5, atol=1e-5
     )
 
 
@@ -145,7 +145,7 @@ class Chain:
     def encode(self, source, source_mask=None):
         return Tensor(source)
 
-    def decode(self, inputs, memory, source_mask, cache=None):
+    def decode(self, inputs, memory, source, source_mask, cache=None):
         self.steps += 1
         return Tensor(self.tables[memory.numpy(), np.arange(inputs.shape[1]), inputs])
 

@@ -53,6 +53,11 @@ CASES = {
     "FeedForward gelu": (lambda: feed_forward("gelu"), [X], {}),
     "FeedForward silu": (lambda: feed_forward("silu"), [X], {}),
     "FeedForward swiglu": (lambda: feed_forward("swiglu", bias=False), [X], {}),
+    "SelectiveRead": (
+        lambda: nn.SelectiveRead(4, dtype="float64"),
+        [MEMORY],
+        {"inputs": np.array([[1, 4, 0], [2, 3, 1]]), "source": SOURCE, **HIDDEN},
+    ),
     "MultiHeadAttention": (attention, [X], {}),
     "MultiHeadAttention causal": (lambda: attention(causal=True), [X], {"mask": MASK}),
     "MultiHeadAttention cross": (attention, [X, MEMORY], {}),

@@ -76,6 +76,21 @@ class CopyingHead(nn.Module):
         return (written + copied @ F.one_hot(source, logits.shape[-1]).to(x.dtype)).log() + log_total
 
 
+class SelectiveRead(nn.Module):
+    """One place after the other, in a loop."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.output = nn.Linear(config.d_model, config.d_model, bias=False)
+
+    def forward(self, memory, inputs, source, hidden):
+        total, count = torch.zeros(*inputs.shape, memory.shape[-1], dtype=memory.dtype), torch.zeros(*inputs.shape, 1)
+        for j in range(source.shape[1]):
+            here = ((inputs == source[:, j, None]) & ~hidden[:, j, None])[..., None]
+            total, count = total + here * memory[:, j, None], count + here
+        return self.output(total / count.clamp(min=1))
+
+
 class TorchSeq2Seq(nn.Module):
     """config: a minillm Seq2SeqConfig without dropout."""
 
@@ -94,7 +109,7 @@ class TorchSeq2Seq(nn.Module):
         if not config.tie_weights:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         if config.copying:
-            self.copying = CopyingHead(config)
+            self.copying, self.selective_read = CopyingHead(config), SelectiveRead(config)
         self.to(getattr(torch, config.dtype))
 
     def forward(self, source, inputs, targets):
@@ -105,7 +120,8 @@ class TorchSeq2Seq(nn.Module):
         for layer in self.encoder:
             memory = layer(memory, padding)
         memory = self.encoder_norm(memory) if config.norm == "pre" else memory
-        x = self.placed(embed(inputs), "target")
+        selected = self.selective_read(memory, inputs, source, source == config.pad_id) if config.copying else 0
+        x = self.placed(embed(inputs), "target") + selected
         for layer in self.decoder:
             x = layer(x, memory, padding)
         x = self.decoder_norm(x) if config.norm == "pre" else x
