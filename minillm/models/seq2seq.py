@@ -172,7 +172,7 @@ class Seq2Seq(Module):
 
     def loss(self, source: Any, inputs: Any, targets: Any, source_mask: Any = None) -> Tensor:
         """The mean cross-entropy that `forward` returns, without the logits: what training needs, in less memory."""
-        if self.copying or not isinstance(self.head, Linear):  # quantized, or with LoRA: more than a weight
+        if self.copying or not isinstance(self.head, Linear):  # copies, is quantized or has LoRA: more than a weight
             _, loss = self(source, inputs, targets, source_mask)
             assert loss is not None
             return loss
