@@ -203,6 +203,9 @@ class Document(FinetuneTask):
                 written += model.generate(ids, self.config.task.max_new_tokens, source_mask=mask)  # (17)
         return [self.tokenizer.decode(ids) for ids in written]
 
+    def too_long(self, texts: Sequence[str]) -> int:
+        return sum(len(self.tokenizer.encode(text.lower())) >= self.config.model.context_length for text in texts)
+
     def shown(self, model: Seq2Seq, examples: Sequence[Pair]) -> list[str]:
         answers = self.answer(model, [example.source for example in examples])
         return [

@@ -177,6 +177,10 @@ class MaskedLM(FinetuneTask):
         ids = [self.tokenizer.encode(text, {MASK}) for text in texts]
         return [self.tokenizer.decode(filled) for filled in self.filled(model, ids)]
 
+    def too_long(self, texts: Sequence[str]) -> int:
+        most = self.config.model.context_length - 2  # [CLS] and [SEP]
+        return sum(len(self.tokenizer.encode(text, {MASK})) > most for text in texts)
+
     def shown(self, model: BERT, examples: Sequence[Passage]) -> list[str]:
         """The beginnings of passages with some tokens hidden, as the model fills them in, and as they were."""
         rng = generator(0, 0)

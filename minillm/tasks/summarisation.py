@@ -1,7 +1,8 @@
 """Summarisation: an encoder-decoder model that shortens texts, beside the texts' own beginnings.
 
     python -m minillm.finetune summarisation --data debian_summaries.tsv --truncate
-    python -m minillm.finetune summarisation --titles ag_news.csv --truncate --copying    # a title as the summary
+    python -m minillm.finetune summarisation --titles ag_news.csv --truncate --copying --label-smoothing 0 \\
+        --steps 1050 --quote-steps 900      # an article's title is its summary
 
 A few thousand pairs don't teach a model to say a text's words again. For the first --quote-steps updates its targets
 are therefore quotes of the texts, those closest to the summaries: it learns to quote, and what is worth quoting.
@@ -100,13 +101,16 @@ class Summarisation(TextToText):
     def batch(self, step: int) -> Batch:
         if step >= self.config.task.quote_steps:
             return super().batch(step)
-        return self.collate([self._quoting(i) for i in self._batches.batch(step)])
+        return self.collate([self._quoting[i] for i in self._batches.batch(step)])
 
-    def _quoting(self, i: int) -> tuple[list[int], list[int]]:
-        """Training example i, with the quote as its target: of what is left of the text, if that is cut."""
-        source, _ = self._encoded["train"][i]
-        quote = closest_quote(self.tokenizer.decode(source[:-1]), self.examples["train"][i].target, self.lead)
-        return source, self._with_end(quote)
+    @cached_property
+    def _quoting(self) -> list[tuple[list[int], list[int]]]:
+        """The training examples with quotes as their targets: of what is left of a text, if that is cut."""
+        quoting = []
+        for (source, _), pair in zip(self._encoded["train"], self.examples["train"], strict=True):
+            quote = closest_quote(self.tokenizer.decode(source[:-1]), pair.target, self.lead)
+            quoting.append((source, self._with_end(quote)))
+        return quoting
 
     @cached_property
     def lead(self) -> int:

@@ -58,6 +58,10 @@ def test_it_learns_to_write_the_second_half_and_stops_by_itself(folder: Path, tm
     without_memory = math.exp(0.75 * math.log(6))  # three of four targets are then one of six words, the fourth the end
     assert ours["perplexity"] < 1.3 < without_memory / 2
     assert report["1-gram"]["perplexity"] > report["3-gram"]["perplexity"] > 0.9 * without_memory
+    (tmp_path / "new.txt").write_text("eins " * 1000 + "\neins\n", encoding="utf-8")
+    capsys.readouterr()
+    evaluate.main([str(tmp_path / "run"), "--input", str(tmp_path / "new.txt")])
+    assert "1 of 2 texts are longer than the context" in capsys.readouterr().err
 
 
 def test_the_programs_shape_and_training_are_the_documents() -> None:

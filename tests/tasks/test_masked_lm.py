@@ -50,7 +50,10 @@ def test_a_text_that_repeats_is_learnt_scored_and_filled_in(tmp_path, corpus, ca
     (tmp_path / "new.txt").write_text(" three three[MASK] three[MASK]\n 六[MASK] 六\nnothing\n", encoding="utf-8")
     capsys.readouterr()
     evaluate.main([str(out), "--input", str(tmp_path / "new.txt")])
-    assert capsys.readouterr().out == " three three three three three\n 六 六 六\nnothing\n"
+    assert capsys.readouterr() == (" three three three three three\n 六 六 六\nnothing\n", "")
+    (tmp_path / "new.txt").write_text("nothing " * 300 + "\nnothing\n", encoding="utf-8")
+    evaluate.main([str(out), "--input", str(tmp_path / "new.txt")])
+    assert "1 of 2 texts are longer than the context" in capsys.readouterr().err
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_wasnt(tmp_path, corpus):
