@@ -22,6 +22,7 @@ from minillm.models.decoding import Sampling
 from minillm.nn.lora import merge_lora
 from minillm.tasks.dialogue import Dialogue, turns
 from minillm.tokenizers import Tokenizer
+from minillm.training.checkpoints import CHECKPOINT_HELP
 from minillm.training.run import RunFolder
 
 COMMANDS = ("/reset", "/quit")
@@ -177,7 +178,7 @@ def parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(prog="python -m minillm.chat", description=__doc__)
     add = flags.add_argument
     add("run", type=Path, help="run folder, made by python -m minillm.finetune dialogue")
-    add("--checkpoint", choices=("best", "last"), default="best", help="weights of the lowest validation loss, or last")
+    add("--checkpoint", choices=("best", "last"), default="best", help=CHECKPOINT_HELP)
     add("--system", metavar="TEXT", help="what the system says first (default: what it said in training)")
     add("--max-new-tokens", type=whole_number(1), metavar="N", help="longest answer (default: the run's setting)")
     add(

@@ -1,4 +1,4 @@
-"""What every `python -m minillm.NAME` does with an error: one message, exit code 2."""
+"""What every `python -m minillm.NAME` does with an error (one message, exit code 2) and with Ctrl-C (code 130)."""
 
 import os
 import sys
@@ -10,6 +10,7 @@ from minillm.errors import UserError
 def run(main: Callable[[], int | None]) -> None:
     """Call `main` and exit with its code; a `UserError` or `OSError` is printed without a traceback (code 2).
 
+    Ctrl-C, where the command has no better use for it, ends it with one line and code 130, as shells have it.
     `--debug` anywhere on the command line lets the traceback through.
     """
     debug = "--debug" in sys.argv
@@ -25,3 +26,8 @@ def run(main: Callable[[], int | None]) -> None:
             raise
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

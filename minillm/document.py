@@ -69,7 +69,7 @@ def continuations(run: RunFolder, count: int = 3) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code."""
-    flags = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    flags = argparse.ArgumentParser("python -m minillm.document", add_help=False, allow_abbrev=False)
     flags.add_argument("--section", choices=["4.3.2"])
     flags.add_argument("--out", type=Path)
     own, rest = flags.parse_known_args(argv)

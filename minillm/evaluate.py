@@ -1,8 +1,9 @@
 """Score a trained model beside its baselines: `python -m minillm.evaluate RUN [TASK]`, or answer: `--input FILE`.
 
 The scores of a fine-tuned model go to the screen and, with the examples behind them, into the run folder: report.md and
-report.json. Those of a language model of python -m minillm.train go to the screen; with --report its samples are
-measured, too, and all goes into report.md and report.png.
+report.json; with --report also what its answers are like (length, variety, fluency, coherence, F1 of each class) and
+the curve of its training. Those of a language model of python -m minillm.train go to the screen; with --report its
+samples are measured, too, and all goes into report.md and report.png.
 """
 
 import argparse
@@ -18,6 +19,7 @@ from minillm.errors import CheckpointError, ConfigError, DataError
 from minillm.memory import keep_freed_memory
 from minillm.tasks import TASKS, FinetuneTask, Scores, language_report, open_run
 from minillm.training import checkpoints
+from minillm.training.checkpoints import CHECKPOINT_HELP
 from minillm.training.files import write_atomic
 from minillm.training.run import RunFolder
 
@@ -45,15 +47,23 @@ def table(rows: Mapping[str, Scores]) -> str:
     return "\n".join(lines)
 
 
-def report(run: RunFolder, split: str, checkpoint: str) -> str:
-    """Score the model, write report.md and report.json, and return the Markdown."""
+def report(run: RunFolder, split: str, checkpoint: str, whole: bool) -> str:
+    """Score the model, write report.md and report.json, and return the Markdown.
+
+    whole: also what its answers are like (`FinetuneTask.qualities`) and the curve of its training.
+    """
     task, model, step = load_trained(run, checkpoint)
     split = split or ("test" if "test" in task.examples else "validation")
     print(f"scoring {len(task.part(split)):,} {split} examples", file=sys.stderr, flush=True)
     rows = {f"this model, step {step:,}": task.scores(model, split), **task.baseline_scores(split)}
     every = max(1, len(task.part(split)) // SHOWN)  # some from all over the split: neighbours may be of one class
     examples = task.shown(model, task.part(split)[::every][:SHOWN])
+    qualities = task.qualities(model, split) if whole else ""
     text = f"# {task.kind}: {len(task.examples[split]):,} {split} examples\n\n{table(rows)}\n"
+    if qualities:
+        text += f"\n## What the answers are like\n\n{qualities}\n"
+    if whole and (run.path / "loss.png").exists():
+        text += "\n## Training\n\n![loss of the training and of the validation](loss.png)\n"
     if examples:
         text += "\n## Examples\n\n" + "\n\n".join(f"```\n{example}\n```" for example in examples) + "\n"
     write_atomic(run.path / "report.md", text.encode())
@@ -108,8 +118,8 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("task", nargs="?", metavar="TASK", help="the run's task, which the run knows: only checked")
     flags.add_argument("--split", default="", help="validation or test (default: test if there is one)")
     flags.add_argument("--input", metavar="FILE", help="instead: print the model's answer to each line; - reads stdin")
-    flags.add_argument("--checkpoint", choices=("best", "last"), default="best", help="by validation loss, or the last")
-    flags.add_argument("--report", action="store_true", help="of a language model: measure its samples, too")
+    flags.add_argument("--checkpoint", choices=("best", "last"), default="best", help=CHECKPOINT_HELP)
+    flags.add_argument("--report", action="store_true", help="measure what it writes, too (length, variety, fluency)")
     flags.add_argument("--debug", action="store_true", help="show the full traceback of an error")
     return flags
 
@@ -127,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     elif arguments.input:
         print(*answers(run, arguments.input, arguments.checkpoint), sep="\n")
     else:
-        print(report(run, arguments.split, arguments.checkpoint), end="")
+        print(report(run, arguments.split, arguments.checkpoint, arguments.report), end="")
     return 0
 
 

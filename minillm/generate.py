@@ -15,8 +15,10 @@ from typing import Any
 from minillm import cli
 from minillm.errors import ConfigError, DataError, TokenError
 from minillm.memory import keep_freed_memory
+from minillm.models.decoding import Sampling
 from minillm.nn.quantize import WEIGHTS, quantize
 from minillm.tokenizers import Tokenizer
+from minillm.training.checkpoints import CHECKPOINT_HELP
 from minillm.training.trained import Trained, load_run
 
 END_OF_TEXT = "<|endoftext|>"
@@ -89,11 +91,13 @@ def write(
 
 
 def decoding_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """How tokens are chosen. Raises ConfigError for flags that contradict each other."""
+    """How tokens are chosen. Raises ConfigError for flags that are out of range or contradict each other."""
     drawing = {name: getattr(arguments, name) for name in ("temperature", "top_k", "top_p")}
     given = {name: value for name, value in drawing.items() if value is not None}
     if not arguments.greedy and arguments.beam is None:
-        return {"temperature": TEMPERATURE, **given, "use_cache": arguments.cache}
+        drawn = {"temperature": TEMPERATURE, **given}
+        Sampling(**drawn)  # refuses now what it would refuse after the prompt was printed
+        return {**drawn, "use_cache": arguments.cache}
     chosen = "--greedy" if arguments.greedy else "--beam"
     clashes = [f"--{name.replace('_', '-')}" for name in given]
     clashes += ["--num-samples"] if arguments.num_samples > 1 else []
@@ -122,7 +126,7 @@ def parser() -> argparse.ArgumentParser:
     add = flags.add_argument
     add("run", type=Path, help="run folder, made by python -m minillm.train")
     add("--prompt", default="", help="text to continue; - reads it from standard input (default: an empty text)")
-    add("--checkpoint", choices=("best", "last"), default="best", help="weights of the lowest validation loss, or last")
+    add("--checkpoint", choices=("best", "last"), default="best", help=CHECKPOINT_HELP)
     add(
         "--max-new-tokens",
         type=whole_number(1),

@@ -20,12 +20,18 @@ from minillm import cli
 from minillm.baselines import majority_class
 from minillm.data.examples import Labelled, read_labelled, stratified
 from minillm.data.examples.reading import read_lines
-from minillm.errors import ConfigError
+from minillm.errors import CheckpointError, ConfigError
 from minillm.memory import keep_freed_memory
 from minillm.metrics.classification import accuracy, macro_scores
 from minillm.models import load_bert
 from minillm.tasks.zero_shot import TEMPLATE, likelihoods, similarities
+from minillm.training.run import RunFolder
 from minillm.training.trained import load_run
+
+ACCEPTED = (
+    "the folder of a published sentence encoder (a BERT's config.json, model.safetensors and vocab.txt), or a run of "
+    "python -m minillm.train"
+)
 
 
 def scores(arguments: argparse.Namespace, texts: Sequence[str], labels: Sequence[str]) -> np.ndarray:
@@ -33,6 +39,10 @@ def scores(arguments: argparse.Namespace, texts: Sequence[str], labels: Sequence
     if (arguments.model / "config.json").exists():
         model, tokenizer = load_bert(arguments.model)
         return similarities(model, tokenizer, texts, labels, arguments.truncate)
+    run = RunFolder(arguments.model)
+    if run.task_kind or not run.config.exists():
+        found = f"{run.path} is a run of {run.task_kind}" if run.task_kind else run.no_run
+        raise CheckpointError(f"{found}; zero_shot takes {ACCEPTED}")
     trained = load_run(arguments.model)
     return likelihoods(
         trained.model,
@@ -53,7 +63,7 @@ def score_examples(arguments: argparse.Namespace) -> str:
         raise ConfigError(f"{len(labels)} --labels for {len(names)} classes; give one for each, in this order: {names}")
     rest: list[Labelled] = []
     if arguments.held_out:
-        rest, examples = stratified(examples, arguments.held_out, arguments.split_seed)
+        rest, examples = stratified(examples, arguments.held_out, arguments.split_seed, names)
     true = np.array([example.label for example in examples])
     predicted = scores(arguments, [example.text for example in examples], labels).argmax(1)
     majority = majority_class([example.label for example in rest or examples], len(true))

@@ -42,6 +42,12 @@ def test_the_command_builds_and_trains_the_whole(capsys: pytest.CaptureFixture[s
     assert "71,455,744 parameters" in capsys.readouterr().out
 
 
+def test_another_section_is_refused_under_the_command_s_own_name(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        document.main(["--section", "9.9"])
+    assert "python -m minillm.document: error: argument --section: invalid choice" in capsys.readouterr().err
+
+
 def test_without_flags_it_says_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert document.main([]) == 2
     assert "--section 4.3.2" in capsys.readouterr().out

@@ -66,6 +66,7 @@ def test_4_3_3_softmax_of_one_scalar_is_1():
         assert ops.softmax([score]).item() == 1
 
 
+@pytest.mark.formula("4.2.1")
 @pytest.mark.parametrize(
     ("query", "weights", "output"),
     [
@@ -95,6 +96,7 @@ def test_4_3_3_of_vectors_of_size_1_d_k_is_1():
     assert ops.attention(ids[:, :, :1], ids, ids).item() == pytest.approx(output)  # the op's own scale
 
 
+@pytest.mark.formula("4.2.2")
 def test_4_3_3_cross_attention_of_query_10():
     """The document has 0.4 and 0.6, and drops key 5."""
     scores = (Tensor([3.0, 4.0, 5.0]) * 10 / math.sqrt(64)).numpy()
@@ -129,6 +131,7 @@ def test_4_3_4_the_literal_sum():
     np.testing.assert_allclose(ops.log([4.0, 6.0, 24.0]).numpy(), [1.386, 1.792, 3.178], atol=5e-4)
 
 
+@pytest.mark.formula("4.1.2-ce")
 def test_4_3_4_with_one_hot_targets():
     logits = ops.log(np.stack([P, P]))  # the first token is word 0, with probability .4; the second is word 1, with .6
     targets = np.array([0, 1])
@@ -154,6 +157,7 @@ def test_4_3_4_the_literal_form_is_smallest_at_5_and_6_elevenths_and_never_0():
 # ---- formulas and claims ----
 
 
+@pytest.mark.formula("4.1.1-encoder")
 def test_4_1_1_an_encoder_layer_composes_residual_norm_attention_and_feed_forward(encoder_layer):
     """The document leaves out the residual connection and the norm, and writes + for composition."""
     x = Tensor(np.random.default_rng(0).normal(size=(1, 3, D_MODEL)).astype(np.float32))
@@ -163,6 +167,7 @@ def test_4_1_1_an_encoder_layer_composes_residual_norm_attention_and_feed_forwar
     np.testing.assert_array_equal(encoder_layer(x).numpy(), y.numpy())
 
 
+@pytest.mark.formula("4.1.1-decoder")
 def test_4_1_1_a_decoder_layer_has_three_sublayers(decoder_layer):
     sublayers = [value for value in vars(decoder_layer).values() if isinstance(value, nn.Residual)]
     assert [type(s.sublayer).__name__ for s in sublayers] == ["MultiHeadAttention", "MultiHeadAttention", "FeedForward"]
@@ -178,6 +183,7 @@ def test_4_1_1_a_decoder_layer_has_three_sublayers(decoder_layer):
     assert not np.allclose(decoder_layer(Tensor(x), Tensor(memory)).numpy()[:, 0], before[:, 0])
 
 
+@pytest.mark.formula("4.1.2-ce")
 def test_4_1_2_cross_entropy_sums_over_classes_and_averages_over_tokens():
     logits, targets = np.random.default_rng(0).normal(size=(6, 5)), np.array([0, 4, 2, 2, 1, 3])
     one_hot = np.eye(5)[targets]
@@ -185,11 +191,22 @@ def test_4_1_2_cross_entropy_sums_over_classes_and_averages_over_tokens():
     assert ops.cross_entropy(logits, targets).item() == pytest.approx(by_formula.item(), rel=1e-12)
 
 
+@pytest.mark.formula("4.1.2-mse")
+def test_4_1_2_squared_error_is_half_the_sum_so_that_its_gradient_is_the_difference():
+    guess = Tensor(np.array([1.5, 2.0, 1.0]), requires_grad=True)
+    loss = ops.mse_loss(guess, np.array([1.0, 2.0, 3.0]))
+    loss.backward()
+    assert loss.item() == (0.25 + 0 + 4) / 2
+    np.testing.assert_allclose(guess.grad, [0.5, 0, -2])
+
+
+@pytest.mark.formula("4.2.1")
 def test_4_2_rows_of_the_softmax_sum_to_1():
     rows = ops.softmax(np.random.default_rng(0).normal(size=(100, 50)) * 10)
     np.testing.assert_allclose(rows.sum(axis=-1).numpy(), 1, rtol=1e-12)
 
 
+@pytest.mark.formula("4.2.1")
 @pytest.mark.parametrize("d_k", [1, 16, 64])
 def test_4_2_the_variance_of_a_score_is_d_k_and_1_after_scaling(d_k):
     """Why √d_k: for entries of variance 1, Var(q·k) = d_k."""

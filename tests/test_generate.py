@@ -243,7 +243,7 @@ def test_ctrl_c_ends_the_text(char_run: Path, command: Any, monkeypatch: pytest.
         (["--greedy", "--beam", "2"], "leave out --beam"),
         (["--stop", ""], "--stop is empty"),
         (["--top-p", "1.5"], "top_p=1.5"),
-        (["--temperature", "-1"], "temperature=-1.0"),
+        (["--temperature", "-1", "--prompt", "The"], "temperature=-1.0"),
         (["--temperature", "nan"], "must be a finite number"),
         (["--temperature", "hot"], "must be a finite number"),
         (["--max-new-tokens", "0"], "must be a whole number, at least 1"),

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from minillm.errors import DataError
-
-IGNORED = -100
-"""Target of a position that doesn't count, as in `ops.cross_entropy`."""
+from minillm.ops.loss import IGNORED
 
 _STREAM = zlib.crc32(b"batches")  # keeps these draws apart from dropout's and sampling's of the same seed
 

@@ -46,9 +46,11 @@ def _download() -> Path:
     try:  # pooch downloads under a temporary name, checks the hash, and only then gives the file its name
         return Path(pooch.retrieve(URL, f"sha256:{SHA256}", fname=FILE, path=cache, downloader=_save))
     except (OSError, ValueError) as error:
+        folder = os.environ.get("MINILLM_DATA")
+        looked = f"{folder} (MINILLM_DATA) has no {FILE}; " if folder else ""
         raise DataError(
-            f"can't get the corpus 'shakespeare' from {URL}: {error}. Without a network, use the default corpus "
-            f"'python-docs', which needs none, or put {FILE} into a folder and name it: MINILLM_DATA=FOLDER"
+            f"{looked}can't get the corpus 'shakespeare' from {URL}: {error}. Without a network, use the default "
+            f"corpus 'python-docs', which needs none, or put {FILE} into a folder and name it: MINILLM_DATA=FOLDER"
         ) from error
 
 

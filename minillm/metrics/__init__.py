@@ -1,6 +1,6 @@
 """What a model's output is worth: measures of classes, answers, translations, summaries and generated text.
 
-classification  accuracy, the confusion matrix, precision, recall and F1
+classification  accuracy, cross-entropy, the confusion matrix, precision, recall and F1
 language        perplexity, bits per byte, accuracy at masked tokens
 answers         exact match and token F1, as SQuAD defines them
 text            variety, repetition and length of generated text
@@ -15,6 +15,7 @@ from minillm.metrics.classification import (
     accuracy,
     class_scores,
     confusion_matrix,
+    cross_entropy,
     f1_score,
     macro_scores,
     micro_scores,
@@ -26,7 +27,7 @@ from minillm.metrics.words import language_of, words
 
 __all__ = [
     "ClassScores", "Lengths", "LibraryScore", "MeanScores", "accuracy", "bits_per_byte", "bleu", "chrf", "class_scores",
-    "confusion_matrix", "distinct_n", "exact_match", "f1_score", "language_of", "length_statistics", "macro_scores",
-    "masked_token_accuracy", "micro_scores", "normalise", "perplexity", "repetition_rate", "rouge", "self_bleu",
-    "token_f1", "words",
+    "confusion_matrix", "cross_entropy", "distinct_n", "exact_match", "f1_score", "language_of", "length_statistics",
+    "macro_scores", "masked_token_accuracy", "micro_scores", "normalise", "perplexity", "repetition_rate", "rouge",
+    "self_bleu", "token_f1", "words",
 ]  # fmt: skip

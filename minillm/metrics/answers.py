@@ -23,7 +23,7 @@ def normalise(answer: str, language: Language = "en") -> str:
     """English: in lower case, without ASCII punctuation, then without the articles, single spaces between words.
 
     Chinese ("zh"): in lower case, without punctuation of any script (。 and “ too), a space around every character.
-    Articles stay there: a Latin word in a Chinese text is a name.
+    Articles stay there: a Latin word in a Chinese text is a name. ConfigError for another language.
     """
     text = answer.lower()
     if language == "zh":
@@ -35,13 +35,16 @@ def normalise(answer: str, language: Language = "en") -> str:
 
 
 def exact_match(answer: str, references: Sequence[str], language: Language = "en") -> float:
-    """1 if the normalised answer equals that of one of the references, else 0. DataError without a reference."""
+    """1 if the normalised answer equals that of one of the references, else 0.
+
+    DataError without a reference, or for a string in place of a list; ConfigError for a language but "en" and "zh".
+    """
     given = normalise(answer, language)
     return float(any(given == normalise(reference, language) for reference in _checked(references)))
 
 
 def token_f1(answer: str, references: Sequence[str], language: Language = "en") -> float:
-    """F1 over normalised tokens, the best of the references. DataError without a reference.
+    """F1 over normalised tokens, the best of the references. Errors as those of `exact_match`.
 
     shared = Σ_token min(times in the answer, times in the reference)
     precision = shared / tokens of the answer,  recall = shared / tokens of the reference,  F1 = 2 P R / (P + R)

@@ -19,10 +19,11 @@ class LibraryScore(NamedTuple):
 
 
 def bleu(texts: Sequence[str], references: Sequence[Sequence[str]], language: Language = "en") -> LibraryScore:
-    """BLEU = BP · exp(¼ Σ_{n=1..4} ln p_n), of a corpus (Papineni et al. 2002, section 2.3).
+    """BLEU = 100 BP · exp(¼ Σ_{n=1..4} ln p_n), of a corpus (Papineni et al. 2002, section 2.3).
 
     p_n: the share of the texts' n-grams that stand in a reference, none counted more often than there;
-    BP = min(1, e^(1 - reference length / length)), the penalty for short texts.
+    BP = min(1, e^(1 - reference length / length)), the penalty for short texts. Where a p_n is 0, sacrebleu puts a
+    small number that halves with each such n (its smoothing "exp"), so that the score of a short text isn't 0.
     references[i]: one or more for texts[i]. language: "en" for any language with spaces. DataError where numbers
     don't fit.
     """

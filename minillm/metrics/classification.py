@@ -1,4 +1,4 @@
-"""How good predicted classes are: accuracy, the confusion matrix, precision, recall and F1.  (document section 9.5)
+"""How good predicted classes are: accuracy, cross-entropy, confusion, precision, recall, F1.  (document section 9.5)
 
 Classes are numbered from 0. A ratio whose denominator is 0 counts as 0: the precision of a class never predicted, the
 recall of one that never occurs, the F1 of one that does neither.
@@ -29,9 +29,28 @@ class MeanScores(NamedTuple):
 
 
 def accuracy(true: Any, predicted: Any) -> float:
-    """The share of predictions that are right: (1/N) Σ [predicted_i = true_i]. true, predicted: integers, (N,)."""
+    """The share of predictions that are right: (1/N) Σ [predicted_i = true_i]. true, predicted: integers, (N,).
+
+    Raises DataError for unequal lengths, no examples at all, or a class below 0.
+    """
     true, predicted = _checked(true, predicted)
     return float((true == predicted).mean())
+
+
+def cross_entropy(logits: Any, true: Any) -> float:
+    """The mean of −ln softmax(logits)[true], in nats. logits: (N, classes); true: integers, (N,).
+
+    Raises DataError for other shapes, no examples at all, or a class outside 0..classes-1.
+    """
+    logits, true = np.asarray(logits, np.float64), np.asarray(true)
+    if logits.ndim != 2 or true.shape != logits.shape[:1] or not true.size:
+        raise DataError(
+            f"logits must be (N, classes) and true classes (N,), at least one; got {logits.shape} and {true.shape}"
+        )
+    true = _integers("true", true)
+    if true.max() >= logits.shape[1]:
+        raise DataError(f"class {true.max()} is outside 0..{logits.shape[1] - 1}, the classes of the logits")
+    return float((np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(true)), true]).mean())
 
 
 def confusion_matrix(true: Any, predicted: Any, n_classes: int | None = None) -> np.ndarray:
@@ -49,7 +68,7 @@ def confusion_matrix(true: Any, predicted: Any, n_classes: int | None = None) ->
 
 
 def class_scores(true: Any, predicted: Any, n_classes: int | None = None) -> ClassScores:
-    """Precision, recall and F1 of each class, arguments as in `confusion_matrix`.
+    """Precision, recall and F1 of each class, arguments and errors as those of `confusion_matrix`.
 
     precision = TP / (TP + FP)   of those predicted to be of the class, the share that are
     recall = TP / (TP + FN)      of those that are of the class, the share that were found
@@ -69,7 +88,7 @@ def f1_score(precision: Any, recall: Any) -> Any:
 def macro_scores(true: Any, predicted: Any, n_classes: int | None = None) -> MeanScores:
     """The mean over classes, each counting the same however rare it is; so F1 is a mean of F1s.
 
-    All n_classes count, with 0 for one that neither occurs nor is predicted.
+    All n_classes count, with 0 for one that neither occurs nor is predicted. Errors: those of `confusion_matrix`.
     """
     scores = class_scores(true, predicted, n_classes)
     return MeanScores(*(float(values.mean()) for values in (scores.precision, scores.recall, scores.f1)))
@@ -79,7 +98,7 @@ def micro_scores(true: Any, predicted: Any) -> MeanScores:
     """The ratios of counts summed over classes: P = ΣTP / Σ(TP + FP), R = ΣTP / Σ(TP + FN).
 
     With one class an example, every false positive of one class is a false negative of another: all three are the
-    accuracy.
+    accuracy. Errors: those of `confusion_matrix`.
     """
     matrix = confusion_matrix(true, predicted)
     right = matrix.trace()
@@ -99,13 +118,10 @@ def _checked(true: Any, predicted: Any) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(
             f"true and predicted classes must both be (N,), at least one; got {true.shape} and {predicted.shape}"
         )
-    for name, classes in (("true", true), ("predicted", predicted)):
-        if classes.dtype.kind not in "iu" or classes.min() < 0:
-            raise DataError(f"{name} classes must be integers from 0; got {classes.dtype} from {classes.min()}")
-    return true.astype(np.int64), predicted.astype(np.int64)
+    return _integers("true", true), _integers("predicted", predicted)
 
 
-def cross_entropy(logits: np.ndarray, true: np.ndarray) -> float:
-    """The mean of −ln softmax(logits)[true], in nats. logits: (n, classes); true: (n,)."""
-    logits = logits.astype(np.float64)
-    return float((np.logaddexp.reduce(logits, axis=1) - logits[np.arange(len(true)), true]).mean())
+def _integers(name: str, classes: np.ndarray) -> np.ndarray:
+    if classes.dtype.kind not in "iu" or classes.min() < 0:
+        raise DataError(f"{name} classes must be integers from 0; got {classes.dtype} from {classes.min()}")
+    return classes.astype(np.int64)

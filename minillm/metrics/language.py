@@ -20,7 +20,12 @@ def perplexity(nats_per_token: float) -> float:
 
 
 def bits_per_byte(nats_per_token: float, tokens: int, text_bytes: int) -> float:
-    """Loss in bits per UTF-8 byte, L · tokens / (ln 2 · bytes): comparable between tokenizers, as nats aren't."""
+    """Loss in bits per UTF-8 byte, L · tokens / (ln 2 · bytes): comparable between tokenizers, as nats aren't.
+
+    DataError for a text of no bytes.
+    """
+    if text_bytes < 1:
+        raise DataError(f"bits per byte of a text of {text_bytes} bytes aren't defined; give one with at least one")
     return nats_per_token * tokens / (math.log(2) * text_bytes)
 
 

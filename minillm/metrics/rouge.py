@@ -1,4 +1,4 @@
-"""ROUGE by rouge-score: what share of a reference summary's words a summary has (Lin 2004)."""
+"""ROUGE by rouge-score: how many words a summary and a reference summary share (Lin 2004)."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,6 +9,9 @@ from minillm.metrics.extra import library
 from minillm.metrics.words import words
 
 KINDS = ("rouge1", "rouge2", "rougeL")
+
+
+ASCII = 0.98  # share of words in a-z, 0-9 from which rouge-score's own tokenizer, which deletes all else, may be used
 
 
 class _Words:
@@ -25,14 +28,16 @@ def rouge(
 
     ROUGE-N: precision and recall of n-grams; ROUGE-L: of the longest common subsequence, over the whole text.
     F1 = 2 P R / (P + R). With several references, the best counts.
-    references[i]: one or more for texts[i]. language: "en" stems words (Porter), as published figures do, and knows
-    ASCII only; "zh" takes each Chinese character for a word, and words of any script as they are.
-    DataError where numbers don't fit.
+    references[i]: one or more for texts[i]. language: "en" stems words (Porter), as published figures do, where the
+    references are of ASCII letters; in other scripts, and with "zh", words stay as they are, and each Chinese character
+    is one. DataError where numbers don't fit, ConfigError for another language or without rouge-score.
     """
     if language not in ("en", "zh"):
         raise ConfigError(f"language={language!r} must be 'en' or 'zh'")
     check_references(texts, references)
-    options = {"use_stemmer": True} if language == "en" else {"tokenizer": _Words()}
+    found = [word for given in references for reference in given for word in words(reference)]
+    english = language == "en" and sum(map(str.isascii, found)) >= ASCII * len(found)
+    options = {"use_stemmer": True} if english else {"tokenizer": _Words()}
     scorer = library("rouge_score.rouge_scorer", "rouge-score").RougeScorer(KINDS, **options)
     scores = [scorer.score_multi(given, text) for text, given in zip(texts, references, strict=True)]
     return {kind: sum(score[kind].fmeasure for score in scores) / len(scores) for kind in KINDS}

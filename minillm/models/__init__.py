@@ -7,7 +7,7 @@ from minillm.models.gpt import GPT, GPTConfig
 from minillm.models.gpt2_weights import gpt2_state_dict, load_gpt2, save_gpt2
 from minillm.models.llama_weights import load_llama2c
 from minillm.models.lstm import LSTM, LSTMConfig
-from minillm.models.masked_lm import masked_accuracy, pseudo_perplexity
+from minillm.models.masked_lm import pseudo_perplexity
 from minillm.models.ngram import NGram
 from minillm.models.pooling import pooled
 from minillm.models.seq2seq import Seq2Seq, Seq2SeqConfig, teacher_forcing
@@ -15,5 +15,5 @@ from minillm.models.seq2seq import Seq2Seq, Seq2SeqConfig, teacher_forcing
 __all__ = [
     "BERT", "BERTConfig", "GPT", "GPTConfig", "LSTM", "LSTMConfig", "NGram", "Seq2Seq", "Seq2SeqConfig",
     "SequenceClassifier", "TokenClassifier", "embed", "gpt2_state_dict", "load_bert", "load_gpt2", "load_llama2c",
-    "masked_accuracy", "pooled", "pseudo_perplexity", "save_gpt2", "teacher_forcing",
+    "pooled", "pseudo_perplexity", "save_gpt2", "teacher_forcing",
 ]  # fmt: skip

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from minillm import ops, seeding
-from minillm.errors import ShapeError
-from minillm.models.config import Numerics, check
+from minillm.errors import ShapeError, TokenError
+from minillm.models.config import Numerics, check, check_rotary
 from minillm.nn import (
     Dropout,
     Embedding,
@@ -24,9 +24,8 @@ from minillm.nn import (
     RotaryPositions,
 )
 from minillm.nn.feed_forward import ACTIVATIONS
+from minillm.ops.loss import IGNORED
 from minillm.tensor import Tensor
-
-IGNORED = -100  # target of a position that doesn't count, as in `ops.cross_entropy`
 
 
 @dataclass
@@ -62,7 +61,8 @@ class BERTConfig(Numerics):
     """What is computed in, as in GPTConfig."""
 
     def __post_init__(self) -> None:
-        check(self, "vocab_size", "context_length", "n_layer", "n_head", "d_model", "n_segment")
+        check(self, "vocab_size", "context_length", "n_layer", "n_head", "d_model", "d_ff", "n_segment")
+        check_rotary(self)
 
 
 class BERT(Module):
@@ -132,6 +132,12 @@ class BERT(Module):
         segments = np.zeros_like(ids) if segments is None else np.asarray(segments)
         if segments.shape != ids.shape:
             raise ShapeError(f"BERT: segments of shape {segments.shape} must have that of the ids, {ids.shape}")
+        wrong = segments[(segments < 0) | (segments >= self.config.n_segment)]
+        if wrong.size:
+            raise TokenError(
+                f"BERT: segment {wrong[0]} must be from 0 to {self.config.n_segment - 1} "
+                f"(the model has n_segment={self.config.n_segment})"
+            )
         if mask is None:
             return ids, None, segments
         mask = np.asarray(mask)
@@ -173,7 +179,8 @@ class MaskedLMHead(Module):
 def _layer(config: BERTConfig, rotary: RotaryPositions | None) -> EncoderLayer:
     options: dict[str, Any] = {"dtype": config.array_dtype, "precision": config.precision}
     attention = MultiHeadAttention(config.d_model, config.n_head, dropout=config.dropout, rotary=rotary, **options)
-    feed_forward = FeedForward(config.d_model, config.d_ff or 4 * config.d_model, config.activation, **options)
+    d_ff = 4 * config.d_model if config.d_ff is None else config.d_ff
+    feed_forward = FeedForward(config.d_model, d_ff, config.activation, **options)
     return EncoderLayer(attention, feed_forward, lambda: _norm(config), config.dropout, config.norm)
 
 

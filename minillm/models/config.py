@@ -6,16 +6,25 @@ from minillm.errors import ConfigError
 
 
 def check(config: Any, *sizes: str) -> None:
-    """ConfigError unless the fields `sizes` are at least 1, dropout is a probability below 1, and every field of a few
-    words (a `Literal`) has one of them."""
+    """ConfigError unless the fields `sizes` are at least 1 (or None, where one may be left out), dropout is a
+    probability below 1, and every field of a few words (a `Literal`) has one of them."""
     for name in sizes:
-        if getattr(config, name) < 1:
+        if getattr(config, name) is not None and getattr(config, name) < 1:
             raise ConfigError(f"{name}={getattr(config, name)} must be at least 1")
     for name, hint in get_type_hints(type(config)).items():
         if get_origin(hint) is Literal and getattr(config, name) not in get_args(hint):
             raise ConfigError(f"{name}={getattr(config, name)!r} must be one of {', '.join(get_args(hint))}")
     if not 0 <= config.dropout < 1:
         raise ConfigError(f"dropout={config.dropout} must be at least 0 and below 1")
+
+
+def check_rotary(config: Any) -> None:
+    """ConfigError where rotary positions would have to turn pairs of an odd number of features."""
+    if config.position == "rotary" and config.d_model % (2 * config.n_head):
+        raise ConfigError(
+            "position='rotary' turns a head's features in pairs: "
+            f"d_model / n_head = {config.d_model} / {config.n_head} must be even"
+        )
 
 
 class Numerics:

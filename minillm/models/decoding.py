@@ -64,7 +64,7 @@ def generate(
     if beam_width is not None:
         if sampling:
             raise ConfigError(f"beam search draws nothing: leave out {', '.join(sampling)}, or beam_width")
-        yield from beam_search(model, ids, max_new_tokens, beam_width, stop_ids)
+        yield from beam_search(model, ids, max_new_tokens, beam_width, stop_ids, use_cache)
         return
     options = Sampling(**sampling)
     rng = np.random.Generator(np.random.Philox(key=options.seed))
@@ -174,7 +174,12 @@ class Reader:
 
 
 def beam_search(
-    model: LanguageModel, ids: list[int], max_new_tokens: int, width: int, stop_ids: frozenset[int] = frozenset()
+    model: LanguageModel,
+    ids: list[int],
+    max_new_tokens: int,
+    width: int,
+    stop_ids: frozenset[int] = frozenset(),
+    use_cache: bool = True,
 ) -> list[int]:
     """The likeliest continuation found by keeping the `width` best beginnings at every length.
 
@@ -184,7 +189,7 @@ def beam_search(
         raise ConfigError(f"beam_width={width} must be at least 1")
     if max_new_tokens < 1:
         return []
-    reader = Reader(model)
+    reader = Reader(model, use_cache)
     beams, scores = np.array([ids]), np.zeros(1)
     finished: list[tuple[float, list[int]]] = []
     for n in range(1, max_new_tokens + 1):

@@ -12,7 +12,7 @@ import numpy as np
 from minillm import ops, seeding
 from minillm.errors import ShapeError
 from minillm.models import decoding
-from minillm.models.config import Numerics, check
+from minillm.models.config import Numerics, check, check_rotary
 from minillm.nn import (
     Dropout,
     Embedding,
@@ -71,7 +71,8 @@ class GPTConfig(Numerics):
     float64, for checks."""
 
     def __post_init__(self) -> None:
-        check(self, "vocab_size", "context_length", "n_layer", "n_head", "d_model")
+        check(self, "vocab_size", "context_length", "n_layer", "n_head", "n_kv_head", "d_model", "d_ff")
+        check_rotary(self)
 
 
 class GPT(Module):
@@ -183,7 +184,8 @@ def _layer(config: GPTConfig, rotary: RotaryPositions | None) -> EncoderLayer:
         rotary=rotary,
         **options,
     )
-    feed_forward = FeedForward(config.d_model, config.d_ff or 4 * config.d_model, config.activation, **options)
+    d_ff = 4 * config.d_model if config.d_ff is None else config.d_ff
+    feed_forward = FeedForward(config.d_model, d_ff, config.activation, **options)
     return EncoderLayer(attention, feed_forward, lambda: _norm(config), config.dropout, config.norm)
 
 

@@ -1,4 +1,4 @@
-"""How well a masked language model fills in what was masked: pseudo-perplexity and accuracy.  [3.2.2-mlm]"""
+"""How well a masked language model fills in what was masked: pseudo-perplexity.  [3.2.2-mlm]"""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from minillm.errors import DataError, ShapeError
-from minillm.models.bert import BERT, IGNORED
+from minillm.models.bert import BERT
+from minillm.ops.loss import IGNORED
 from minillm.tape import no_grad
 
 
@@ -38,18 +39,3 @@ def pseudo_perplexity(
         with no_grad():
             total += model.loss(inputs, targets).item() * len(some)
     return math.exp(total / len(places))
-
-
-def masked_accuracy(model: BERT, inputs: Any, targets: Any, mask: Any = None, segments: Any = None) -> float:
-    """The share of positions with a target whose likeliest token is that target. Arguments as in `BERT.forward`.
-
-    Switches the model to evaluation. Raises DataError where no position has a target.
-    """
-    targets = np.asarray(targets)
-    counted = targets != IGNORED
-    if not counted.any():
-        raise DataError("no position has a target: nothing was masked")
-    model.eval()
-    with no_grad():
-        logits = model.head(model.features(inputs, mask, segments)[counted])
-    return float((logits.numpy().argmax(-1) == targets[counted]).mean())

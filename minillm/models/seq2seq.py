@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,7 +31,7 @@ from minillm.nn import (
     SinusoidalPositions,
     smoothed_cross_entropy,
 )
-from minillm.nn.label_smoothing import IGNORED
+from minillm.ops.loss import IGNORED
 from minillm.tensor import Tensor
 
 
@@ -83,13 +84,13 @@ class Seq2SeqConfig(Numerics):
     float64, for checks."""
 
     def __post_init__(self) -> None:
-        check(self, "vocab_size", "context_length", "n_encoder_layer", "n_decoder_layer", "n_head", "d_model")
+        check(self, "vocab_size", "context_length", "n_encoder_layer", "n_decoder_layer", "n_head", "d_model", "d_ff")
         if self.source_size < 1:
             raise ConfigError(f"source_vocab_size={self.source_vocab_size} must be at least 1")
-        if self.copying and self.source_size != self.vocab_size:
+        if self.copying and self.source_vocab_size is not None:  # two vocabularies of one size are still two
             raise ConfigError(
                 "copying=True needs one vocabulary for source and target; "
-                f"leave out source_vocab_size={self.source_size}"
+                f"leave out source_vocab_size={self.source_vocab_size}"
             )
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"label_smoothing={self.label_smoothing} must be at least 0 and below 1")
@@ -116,7 +117,7 @@ def teacher_forcing(target_ids: Any, config: Seq2SeqConfig) -> tuple[np.ndarray,
 
     Each row of `target_ids` is a sentence, its end_id, then pad_id. In training the decoder reads the right tokens so
     far, whatever it would have said: start_id and the sentence, one place behind its targets. The targets are the
-    sentence with its end_id, and -100, which doesn't count, at padding.
+    sentence with its end_id, and -100, which doesn't count, at padding. ShapeError for ids that aren't (batch, time).
     """
     ids = _batch(target_ids, "target ids")
     start = np.full((len(ids), 1), config.start_id, ids.dtype)
@@ -181,7 +182,11 @@ class Seq2Seq(Module):
         return smoothed_cross_entropy(x, self.head.weight, np.asarray(targets), self._smoothing, self.head.precision)
 
     def encode(self, source: Any, source_mask: Any = None) -> Tensor:
-        """The memory: a vector for each token of the source that knows the others, (batch, source_time, d_model)."""
+        """The memory: a vector for each token of the source that knows the others, (batch, source_time, d_model).
+
+        Source and mask: see the class. ShapeError for a source that isn't (batch, time) or is longer than the
+        context_length, and for a mask that doesn't fit; TokenError for an id outside the source's vocabulary.
+        """
         source, mask = self._fitting(source, "source"), self.mask_of(source, source_mask)
         x = self.dropout(self.source_positions(self.source_embedding(source) * self.embedding_scale))
         for layer in self.encoder:
@@ -194,7 +199,10 @@ class Seq2Seq(Module):
         """What the head scores, (batch, time, d_model), of decoder inputs (batch, time).
 
         memory, source_mask: from `encode` and `mask_of` of this source, a row for each row of inputs.
+        source: its ids, (batch, source_time); only a model that copies reads them.
         cache: from `new_cache`, for generation: inputs are then the tokens after those it has seen.
+        ShapeError for inputs that aren't (batch, time), have more or fewer rows than memory, or are longer than the
+        context_length or the cache's capacity; TokenError for an id outside the target's vocabulary.
         """
         seen = cache[0].length if cache else 0
         inputs = self._fitting(inputs, "target", seen)
@@ -209,7 +217,10 @@ class Seq2Seq(Module):
         return self.decoder_norm(x) if self.decoder_norm else x
 
     def logits(self, x: Tensor, memory: Tensor, source: Any, source_mask: np.ndarray) -> Tensor:
-        """Scores of every token, (batch, time, vocab_size), from what `decode` made of this memory."""
+        """Scores of every token, (batch, time, vocab_size), of x, which `decode` made of this memory.
+
+        Arguments as in `decode`; memory, source and source_mask are read by a model that copies, and by no other.
+        """
         logits = self.head(x)
         return self.copying(logits, x, memory, source, source_mask) if self.copying else logits
 
@@ -229,13 +240,18 @@ class Seq2Seq(Module):
         return [DecoderCache(capacity or self.config.context_length, memory.shape[1]) for _ in self.decoder]
 
     def generate(
-        self, source: Any, max_new_tokens: int, *, beam_width: int | None = None, **options: Any
+        self, source: Any, max_new_tokens: int | Sequence[int], *, beam_width: int | None = None, **options: Any
     ) -> list[list[int]]:
         """The target of every row of `source`, by greedy decoding or, with a beam_width, by beam search.
 
-        Returns the ids without start and end. Options: see `seq2seq_decoding.greedy` and `beam_search`.
+        Returns the ids without start and end. Options: see `seq2seq_decoding.greedy` and `beam_search`; ConfigError
+        for a length_penalty without a beam_width.
         """
         if beam_width is None:
+            if "length_penalty" in options:
+                raise ConfigError(
+                    f"length_penalty={options['length_penalty']} is beam search's: leave it out, or give a beam_width"
+                )
             return seq2seq_decoding.greedy(self, source, max_new_tokens, **options)
         return seq2seq_decoding.beam_search(self, source, beam_width, max_new_tokens, **options)
 
@@ -253,7 +269,8 @@ class Seq2Seq(Module):
         return ids
 
     def _initialise(self) -> None:
-        """Embeddings N(0, 1/d_model): scaled, of variance 1; as the head's rows, logits of about that variance.
+        """Embeddings N(0, 1/d_model). Sinusoidal positions scale them to variance 1, learned ones don't; as the head's
+        rows, they give logits of about variance 1. A matrix that both embeddings share keeps its second draw.
 
         Linear layers keep their own start, which keeps the variance, too (`nn.Linear`)."""
         for embedding in (self.source_embedding, self.target_embedding):
@@ -285,7 +302,8 @@ def _attention(config: Seq2SeqConfig, causal: bool = False) -> MultiHeadAttentio
 
 
 def _feed_forward(config: Seq2SeqConfig) -> FeedForward:
-    return FeedForward(config.d_model, config.d_ff or 4 * config.d_model, config.activation, **_linear_options(config))
+    d_ff = 4 * config.d_model if config.d_ff is None else config.d_ff
+    return FeedForward(config.d_model, d_ff, config.activation, **_linear_options(config))
 
 
 def _linear_options(config: Seq2SeqConfig) -> dict[str, Any]:

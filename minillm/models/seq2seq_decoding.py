@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,26 +17,32 @@ if TYPE_CHECKING:
 
 
 def greedy(
-    model: Seq2Seq, source: Any, max_new_tokens: int, *, source_mask: Any = None, use_cache: bool = True
+    model: Seq2Seq,
+    source: Any,
+    max_new_tokens: int | Sequence[int],
+    *,
+    source_mask: Any = None,
+    use_cache: bool = True,
 ) -> list[list[int]]:
     """The target of every row of `source` (batch, source_time), by taking the likeliest token each time.
 
-    A row ends with its end_id, or with its max_new_tokens-th token. Returns the ids, without start and end. ConfigError
-    for max_new_tokens that isn't from 0 to the context_length.
+    A row ends with its end_id, or with its max_new_tokens-th token (one number for all rows, or one for each). Returns
+    the ids, without start and end. ConfigError for max_new_tokens that isn't from 0 to the context_length.
     use_cache: keep keys and values instead of computing them again; the tokens are the same.
     """
     writer = Writer(model, source, max_new_tokens, source_mask, use_cache)
     targets: list[list[int]] = [[] for _ in writer.ids]
     live = np.arange(len(targets))  # which target each row of the writer is
-    for _ in range(max_new_tokens):
+    for n in range(1, writer.most.max(initial=0) + 1):
         tokens = writer.next_logits().argmax(-1)
-        going = np.flatnonzero(tokens != model.config.end_id)
+        said = (tokens != model.config.end_id) & (writer.most[live] >= n)
+        for i, token in zip(live[said], tokens[said], strict=True):
+            targets[i].append(int(token))
+        going = np.flatnonzero(said & (writer.most[live] > n))
         if len(going) == 0:
             break
-        live, tokens = live[going], tokens[going]
-        writer.go_on(going, tokens)
-        for i, token in zip(live, tokens, strict=True):
-            targets[i].append(int(token))
+        live = live[going]
+        writer.go_on(going, tokens[going])
     return targets
 
 
@@ -43,7 +50,7 @@ def beam_search(
     model: Seq2Seq,
     source: Any,
     width: int,
-    max_new_tokens: int,
+    max_new_tokens: int | Sequence[int],
     *,
     length_penalty: float = 0.6,
     source_mask: Any = None,
@@ -58,7 +65,7 @@ def beam_search(
 
     A sentence is done when no beam of it can score better than the best finished target; or with `width` of those, if
     no beam scores better so far. (Without that condition, `width` bad ends would end the search for a good one.)
-    One without any after max_new_tokens tokens gets its likeliest beam. A width of 1 is `greedy`.
+    One without any after its max_new_tokens tokens gets its likeliest beam. A width of 1 is `greedy`.
     Returns the ids, without start and end. Other arguments as in `greedy`; ConfigError for a width or length_penalty
     out of range, too.
     """
@@ -67,31 +74,35 @@ def beam_search(
     if not length_penalty >= 0:
         raise ConfigError(f"length_penalty={length_penalty} must not be negative (0 compares plain log-probabilities)")
     writer = Writer(model, source, max_new_tokens, source_mask, use_cache)
-    lp = ((5 + np.arange(max_new_tokens + 1)) / 6) ** length_penalty
+    longest = int(writer.most.max(initial=0))
+    lp = ((5 + np.arange(longest + 1)) / 6) ** length_penalty  # (n,); it doesn't fall with n
     found = [Found() for _ in writer.ids]
     live = np.arange(len(found))  # which sentence each row of `scores` is
     scores = np.zeros((len(found), 1))  # log P of each beam, (sentences, beams); the first beam is the start alone
-    for n in range(1, max_new_tokens + 1):
-        log_p = ops.log_softmax(writer.next_logits()).numpy().reshape(*scores.shape, -1)
+    for n in range(1, longest + 1):
+        log_p = ops.log_softmax(writer.next_logits()).numpy().reshape(*scores.shape, -1)  # (sentences, beams, V)
         n_beams, vocab_size = log_p.shape[1:]
-        scores, best = _largest((scores[:, :, None] + log_p).reshape(len(live), -1), width)
+        scores, best = _largest((scores[:, :, None] + log_p).reshape(len(live), -1), width)  # both (sentences, width)
         beams, tokens = best // vocab_size, best % vocab_size
-        rows = np.arange(len(live))[:, None] * n_beams + beams  # a sentence's beams are neighbours in the writer
+        rows = np.arange(len(live))[:, None] * n_beams + beams  # of the writer: sentence · n_beams + beam
         ended = (tokens == model.config.end_id) & np.isfinite(scores)
         for s, b in np.argwhere(ended):
             found[live[s]].add(scores[s, b] / lp[n], writer.ids[rows[s, b], 1:])
         scores[ended] = -np.inf  # nothing follows the end
+        at_limit = writer.most[live] <= n
+        for s in np.flatnonzero(at_limit):
+            if not found[live[s]].count:
+                found[live[s]].add(scores[s, 0], np.append(writer.ids[rows[s, 0], 1:], tokens[s, 0]))
         likeliest = scores.max(axis=1)
-        now, hope = likeliest / lp[n], likeliest / lp[-1]  # the most it can score: log P only falls, lp[-1] is largest
-        going = [s for s, i in enumerate(live) if (hope if found[i].count < width else now)[s] > found[i].score]
+        now = likeliest / lp[n]
+        hope = likeliest / lp[writer.most[live]]  # the most it can still score: log P only falls, lp is largest there
+        better = [(hope if found[i].count < width else now)[s] > found[i].score for s, i in enumerate(live)]
+        going = np.flatnonzero(better & ~at_limit)
         live, scores = live[going], scores[going]
         if len(live) == 0:
             break
         writer.go_on(rows[going].reshape(-1), tokens[going].reshape(-1))
-    for s, i in enumerate(live):
-        if not found[i].count:
-            found[i].add(scores[s, 0], writer.ids[s * scores.shape[1], 1:])
-    return [each.ids for each in found]
+    return [each.ids[:most] for each, most in zip(found, writer.most, strict=True)]  # [:most] for a limit of 0
 
 
 @dataclass
@@ -112,15 +123,24 @@ class Found:
 class Writer:
     """The targets written so far, a row each, and what the model says comes next."""
 
-    def __init__(self, model: Seq2Seq, source: Any, max_new_tokens: int, source_mask: Any, use_cache: bool):
-        if not 0 <= max_new_tokens <= model.config.context_length:
+    def __init__(
+        self, model: Seq2Seq, source: Any, max_new_tokens: int | Sequence[int], source_mask: Any, use_cache: bool
+    ):
+        limits = np.asarray(max_new_tokens)
+        if not ((limits >= 0) & (limits <= model.config.context_length)).all() or limits.shape not in (
+            (),
+            (len(source),),
+        ):
             raise ConfigError(
-                f"max_new_tokens={max_new_tokens} must be from 0 to the context_length of {model.config.context_length}"
+                f"max_new_tokens={max_new_tokens} must be from 0 to the context_length of "
+                f"{model.config.context_length}, one number or one for each of the {len(source)} sources"
             )
+        self.most = np.broadcast_to(limits, len(source))
+        """The most tokens of each target, (sources,)."""
         self.model, self.source, self.source_mask = model, np.asarray(source), model.mask_of(source, source_mask)
         with no_grad():
             self.memory = model.encode(source, self.source_mask)
-        self.cache = model.new_cache(self.memory, max_new_tokens) if use_cache else None
+        self.cache = model.new_cache(self.memory, int(self.most.max(initial=0))) if use_cache else None
         self.ids = np.full((len(self.memory), 1), model.config.start_id)
         """(rows, time), from the start on."""
 
@@ -144,7 +164,7 @@ class Writer:
 def _largest(values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The `count` largest of each row (all, if there are fewer), largest first; and their places."""
     count = min(count, values.shape[1])
-    places = np.sort(np.argpartition(-values, count - 1)[:, :count])
+    places = np.sort(np.argpartition(-values, count - 1)[:, :count])  # among equals the first place stays first
     order = np.argsort(-np.take_along_axis(values, places, 1), kind="stable")
     places = np.take_along_axis(places, order, 1)
     return np.take_along_axis(values, places, 1), places

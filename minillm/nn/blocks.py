@@ -53,7 +53,10 @@ class EncoderLayer(Module):
         self.feed_forward = Residual(feed_forward, make_norm(), dropout, norm)
 
     def forward(self, x: Tensor, mask: Any = None, cache: KVCache | None = None) -> Tensor:
-        """x: (batch, time, d_model); mask: where a query may look, as in MultiHeadAttention."""
+        """x: (batch, time, d_model); returns the same shape. mask: where a query may look, as in MultiHeadAttention.
+
+        cache: keys and values of earlier positions, for generation; x is then what follows them.
+        """
         return self.feed_forward(self.attention(x, mask=mask, cache=cache))
 
 
@@ -76,9 +79,10 @@ class DecoderLayer(Module):
     def forward(
         self, x: Tensor, memory: Tensor, mask: Any = None, memory_mask: Any = None, cache: DecoderCache | None = None
     ) -> Tensor:
-        """x: (batch, time, d_model); memory: the encoder's output (batch, keys, d_model).
+        """x: (batch, time, d_model); memory: the encoder's output (batch, keys, d_model). Returns the shape of x.
 
         mask, memory_mask: where a query may look in x and in memory, as in MultiHeadAttention.
+        cache: keys and values of earlier positions and of the memory, for generation; x is then what follows them.
         """
         x = self.self_attention(x, mask=mask, cache=cache.own if cache else None)
         x = self.cross_attention(x, memory=memory, mask=memory_mask, cache=cache.memory if cache else None)

@@ -17,7 +17,8 @@ class CopyingHead(Module):
     """Raises the logits of the source's words by a score for each place in it (Gu et al. 2016, section 3.2).
 
     c_tj = (x_t W_Q)·(m_j W_K) / √d   says how much place j is wanted at time t; `ops.copy_logits` adds exp c_tj to the
-    weight of the word there. A name that was never seen in training is copied as well as any other.
+    weight of the word there. The score is that of scaled dot-product attention; Gu et al.'s is σ(m_jᵀ W_c) s_t, with
+    their h_j for m_j, s_t for x_t, and σ = tanh. A name that was never seen in training is copied as well as any other.
     """
 
     def __init__(self, d_model: int, *, dtype: Any = "float32", precision: str | None = None):

@@ -39,7 +39,7 @@ class FeedForward(Module):
         """x: (..., d_model); returns the same shape, with `residual` added to it if given."""
         if self.gate is not None:
             hidden = self.gate(x, activation="silu") * self.up(x)
-        elif self.activation in LINEAR_ACTIVATIONS:  # while the product's results are still in registers
+        elif self.activation in LINEAR_ACTIVATIONS:  # (in the native kernel) while the product is in registers
             hidden = self.up(x, activation=self.activation)
         else:
             hidden = ACTIVATIONS[self.activation](self.up(x))

@@ -3,10 +3,8 @@
 import numpy as np
 
 from minillm import ops
+from minillm.ops.loss import IGNORED, check_label_smoothing
 from minillm.tensor import Tensor
-
-IGNORED = -100
-"""Target of a position that doesn't count, as in `ops.cross_entropy`."""
 
 
 def smoothed_cross_entropy(
@@ -22,8 +20,10 @@ def smoothed_cross_entropy(
     of vectors only: z_t = x·w_t and z̄ = x·w̄, w̄ the mean row of W.
 
     x: (..., d); weight: (V, d); targets: (...) integers, -100 where nothing counts; smoothing: ε from 0 to 1;
-    precision: of the first term's products, as in `ops.linear`. Raises what `ops.linear_cross_entropy` raises.
+    precision: of the first term's products, as in `ops.linear`. Raises what `ops.linear_cross_entropy` raises, and
+    ConfigError for an ε out of range.
     """
+    check_label_smoothing("smoothed_cross_entropy", smoothing)
     plain = ops.linear_cross_entropy(x, weight, targets, precision=precision)
     if not smoothing:
         return plain

@@ -51,7 +51,7 @@ class LayerNorm(Module):
         self.eps = eps
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """x: (..., d_model); residual: the same shape, added to x first."""
+        """x: (..., d_model); residual: the same shape, added to x first. Returns the same shape."""
         return ops.layer_norm(x, self.weight, self.bias, residual, eps=self.eps)
 
 
@@ -63,7 +63,7 @@ class RMSNorm(Module):
         self.eps = eps
 
     def forward(self, x: Tensor, residual: Tensor | None = None) -> Tensor:
-        """x: (..., d_model); residual: the same shape, added to x first."""
+        """x: (..., d_model); residual: the same shape, added to x first. Returns the same shape."""
         return ops.rms_norm(x, self.weight, residual, eps=self.eps)
 
 

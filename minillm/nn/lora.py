@@ -48,12 +48,13 @@ class LoRALinear(Module):
 
     def forward(self, x: Tensor, residual: Tensor | None = None, activation: str | None = None) -> Tensor:
         """f(x (W + ΔW)ᵀ + b) + residual.  x: (..., d_in); activation: f, as in `ops.linear`; returns (..., d_out)."""
-        exact = {"precision": self.precision}
+        precision = self.precision
         if self.lora_a is None:
-            return ops.linear(x, self.weight, self.bias, residual, activation=activation, **exact)
-        after = residual if activation is None else None  # what the first product can already add
-        y = ops.linear(x, self.weight, self.bias, after, **exact)
-        y = ops.linear(ops.linear(x, self.lora_a, **exact) * self.scale, self.lora_b, None, y, **exact)
+            return ops.linear(x, self.weight, self.bias, residual, activation=activation, precision=precision)
+        first_residual = residual if activation is None else None  # what the first product can already add
+        y = ops.linear(x, self.weight, self.bias, first_residual, precision=precision)
+        narrow = ops.linear(x, self.lora_a, precision=precision) * self.scale  # (..., rank)
+        y = ops.linear(narrow, self.lora_b, None, y, precision=precision)
         if activation is None:
             return y
         y = ACTIVATIONS[activation](y)
@@ -82,10 +83,17 @@ class LoRALinear(Module):
 def add_lora(model: Module, rank: int, alpha: float, targets: Collection[str] = ("query", "value")) -> Module:
     """Freeze all of `model`, in place, and put a trained ΔW beside its Linear layers of these names. Returns the model.
 
-    targets: names of attributes, such as those of MultiHeadAttention (query, key, value, output) and FeedForward.
+    targets: names of attributes, such as those of MultiHeadAttention (query, key, value, output) and FeedForward (up,
+    gate, down). All Linear layers of a name get their ΔW: "query" is that of every attention, of an encoder, a decoder
+    and between them, and of a CopyingHead.
     Build the optimizer afterwards: it takes the parameters that aren't frozen. Raises ConfigError, with nothing
-    changed, for a name no Linear has, and for a layer that shares its weight with another (a tied head).
+    changed, for a model that has LoRA already (merged, too), for a name no Linear has, for a layer that shares its
+    weight with another (a tied head), and for a rank out of range.
     """
+    if _lora_layers(model):
+        raise ConfigError(
+            "this model already has LoRA layers; merge_lora it, and load its state dict into a plain model first"
+        )
     linears = [(m, k, v) for m in model.modules() for k, v in vars(m).items() if isinstance(v, Linear)]
     names = {name for _, name, _ in linears}
     if isinstance(targets, str) or not set(targets) or not set(targets) <= names:
@@ -120,7 +128,7 @@ def unmerge_lora(model: Module) -> Module:
 
 
 def check_rank(linear: Linear, rank: int) -> None:
-    """ConfigError unless ΔW has fewer ranks than W could have, or as many."""
+    """ConfigError unless 1 ≤ rank ≤ min(d_out, d_in)."""
     most = min(linear.weight.shape)
     if not 1 <= rank <= most:
         raise ConfigError(f"rank={rank} must be from 1 to {most}, the smaller size of W {linear.weight.shape}")

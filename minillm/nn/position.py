@@ -18,7 +18,7 @@ class LearnedPositions(Module):
         self.embedding = Embedding(context_length, d_model, dtype)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """x: (batch, time, d_model), whose first position is `start`."""
+        """x: (batch, time, d_model), whose first position is `start`; returns the same shape."""
         return x + self.embedding(_positions(x, start, len(self.embedding.weight)))
 
 
@@ -36,7 +36,7 @@ class SinusoidalPositions(Module):
         self.table = table.astype(dtype)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """x: (batch, time, d_model), whose first position is `start`."""
+        """x: (batch, time, d_model), whose first position is `start`; returns the same shape."""
         return x + self.table[_positions(x, start, len(self.table))]
 
 
@@ -51,7 +51,7 @@ class RotaryPositions(Module):
         self.cos, self.sin = np.cos(angle).astype(dtype), np.sin(angle).astype(dtype)
 
     def forward(self, x: Tensor, start: int = 0) -> Tensor:
-        """x: queries or keys (batch, heads, time, d_head), whose first position is `start`."""
+        """x: queries or keys (batch, heads, time, d_head), whose first position is `start`; returns the same shape."""
         positions = _positions(x, start, len(self.cos))
         return ops.rotary(x, self.cos[positions], self.sin[positions])
 

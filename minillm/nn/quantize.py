@@ -33,7 +33,9 @@ def quantize(model: Module, weights: str) -> Module:
     """Replace the Linear layers inside `model`, in place; "float32" changes nothing. Returns the model.
 
     Embeddings stay: they are looked up, not multiplied. A head that shares its weight with one gets a copy of its own.
+    A LoRALinear stays as it is, in float32: `merge_lora`, and load the state dict into a plain model to quantize that.
     The model can't be trained or saved any more: what is left of its parameters are embeddings, norms and biases.
+    ConfigError for other `weights`.
     """
     if weights not in WEIGHTS:
         raise ConfigError(f"weights={weights!r} must be one of {', '.join(WEIGHTS)}")

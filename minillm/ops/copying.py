@@ -18,8 +18,10 @@ def copy_logits_cases(rng):
     yield Case((logits, scores, source))
     hidden = np.where(np.array([[0, 0, 1, 1], [1, 1, 1, 1]], bool)[:, None], -np.inf, scores)
     yield Case((logits, hidden, source), note="padding, and a source of nothing else", smooth=False)
-    distinct = np.array([[1, 3, 4, 0], [0, 1, 2, 3]])
-    yield Case((logits * 1e3, scores * 1e3, distinct), note="scores far apart", smooth=False)
+    yield Case((logits * 1e3, scores * 1e3, source), note="scores far apart", smooth=False)
+    apart = np.array([[[0.0, -90, -200, -90], [0, -200, -90, -np.inf]]] * 2) * 8.5  # e^(−765) is 0 in float64
+    far = logits[:, :2] - 1e4
+    yield Case((far, apart, np.array([[0, 1, 1, 2], [0, 1, 1, 1]])), note="twice, far below the largest", smooth=False)
     yield Case(arguments(1, 1, 1, 1), note="one of everything")
     yield Case((logits, np.zeros((2, 3, 0)), np.zeros((2, 0), int)), note="no places")
     yield Case(arguments(2, 0, 5, 4), note="no targets")
@@ -46,28 +48,39 @@ def copy_logits(xp, logits, scores, source):
     source = xp.asarray(source)
     check_copy_logits(xp, logits, scores, source)
     batch, time, places = scores.shape
-    words = (xp.arange(batch)[:, None, None], xp.arange(time)[:, None], source[:, None])  # z[words]: at each place
-    same = (source[:, :, None] == source[:, None]).astype(scores.dtype)  # s_i = s_j, (batch, places, places)
-    largest = max_or_lowest(xp, scores, -1)
-    copied = xp.exp(scores - largest) @ same  # Σ_{j: s_j = s_i} exp(c_j − m),  m = max c: nothing overflows
-    tiny = xp.finfo(scores.dtype).tiny
-    ln_copied = xp.log(xp.maximum(copied, tiny)) + largest
-    ln_copied = xp.where(copied < tiny, scores, ln_copied)  # far below m, where the sum is lost, a place counts alone
-    z = logits[words]
-    raised = xp.logaddexp(z, ln_copied)
+    at = (xp.arange(batch)[:, None, None], xp.arange(time)[:, None], source[:, None])  # z[at]: (batch, time, places)
+    z = logits[at]
+    raised = xp.logaddexp(z, ln_copied(xp, scores, source))
     out = logits.copy()
-    out[words] = raised  # a word's places all have one sum
-    return out, (words, z, scores, xp.maximum(raised, xp.finfo(raised.dtype).min))  # −∞ − −∞ isn't a number
+    out[at] = raised  # a word's places all have one sum
+    return out, (at, z, scores, xp.maximum(raised, xp.finfo(raised.dtype).min))  # finite: z − z' may be −∞ − −∞
 
 
 @copy_logits.backward
 def copy_logits_backward(xp, dout, saved):
     """dz_w = dz'_w exp(z_w − z'_w),  dc_j = dz'_{s_j} exp(c_j − z'_{s_j})"""
-    words, z, scores, raised = saved
-    at_words = dout[words]
+    at, z, scores, raised = saved
+    dplaces = dout[at]
     dlogits = dout.copy()
-    dlogits[words] = at_words * xp.exp(z - raised)
-    return dlogits, at_words * xp.exp(scores - raised), None
+    dlogits[at] = dplaces * xp.exp(z - raised)
+    return dlogits, dplaces * xp.exp(scores - raised), None
+
+
+def ln_copied(xp, scores, source):
+    """ln Σ_{j: s_j = s_i} exp c_j at each place i, (batch, time, places): how much the word there is to be copied."""
+    same = source[:, :, None] == source[:, None]  # s_i = s_j, (batch, places, places)
+    largest = max_or_lowest(xp, scores, -1)
+    copied = xp.exp(scores - largest) @ same.astype(scores.dtype)  # Σ exp(c_j − m),  m = max c: nothing overflows
+    tiny = xp.finfo(scores.dtype).tiny
+    total = xp.where(copied < tiny, scores, xp.log(xp.maximum(copied, tiny)) + largest)
+    rows, times = xp.nonzero(((copied < tiny) & (scores > -xp.inf)).any(-1))
+    if len(rows):  # a word so far below m that its sum is lost: m is then the largest c_j of the word itself
+        of_word = xp.where(same[rows], scores[rows, times][:, None], -xp.inf)
+        largest = max_or_lowest(xp, of_word, -1)
+        sums = xp.exp(of_word - largest).sum(-1)
+        exact = xp.log(xp.maximum(sums, tiny)) + largest[..., 0]
+        total[rows, times] = xp.where(copied[rows, times] < tiny, exact, total[rows, times])
+    return total
 
 
 def check_copy_logits(xp, logits, scores, source):

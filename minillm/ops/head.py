@@ -4,7 +4,7 @@ import numpy as np
 
 from minillm.errors import ShapeError, TokenError
 from minillm.ops.linear import check_linear, linear
-from minillm.ops.loss import check_cross_entropy, cross_entropy
+from minillm.ops.loss import IGNORED, check_cross_entropy, cross_entropy
 from minillm.ops.precision import check_precision
 from minillm.registry import Case, ErrorCase, op
 
@@ -26,7 +26,7 @@ def linear_cross_entropy_errors(rng):
 
 
 @op(cases=linear_cross_entropy_cases, errors=linear_cross_entropy_errors)
-def linear_cross_entropy(xp, x, weight, targets, *, ignore_index=-100, precision=None):
+def linear_cross_entropy(xp, x, weight, targets, *, ignore_index=IGNORED, precision=None):
     """The mean cross-entropy, in nats, of logits x Wᵀ.  [4.1.2-ce]  L = −1/n Σ_i ln p_it_i,  p_i = softmax(W x_i)
 
     x: (..., d);  weight: (classes, d);  targets: (...) integers, `ignore_index` where nothing counts.

@@ -6,6 +6,9 @@ from minillm.errors import ConfigError, ShapeError, TokenError
 from minillm.ops.common import max_or_lowest
 from minillm.registry import Case, ErrorCase, op
 
+IGNORED = -100
+"""The usual target of a position that doesn't count: padding, or a token that wasn't masked."""
+
 
 def cross_entropy_cases(rng):
     logits, targets = rng.normal(size=(6, 5)), np.array([0, 4, -100, 2, 2, -100])
@@ -34,7 +37,7 @@ def cross_entropy_errors(rng):
 
 
 @op(cases=cross_entropy_cases, errors=cross_entropy_errors)
-def cross_entropy(xp, logits, targets, weight=None, *, ignore_index=-100, label_smoothing=0.0, reduction="mean"):
+def cross_entropy(xp, logits, targets, weight=None, *, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"):
     """Cross-entropy, in nats.  [4.1.2-ce]  L = −Σ_i y_i ln p_i,  p = softmax(logits),  then the mean over tokens
 
     logits: (..., classes);  targets: (...) integers, the class where y is 1; y is one-hot, or with label smoothing ε
@@ -123,7 +126,7 @@ def mse_loss_backward(xp, dloss, saved):
 
 
 def check_cross_entropy(
-    xp, shape, targets, weight=None, ignore_index=-100, label_smoothing=0.0, reduction="mean", name="cross_entropy"
+    xp, shape, targets, weight=None, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean", name="cross_entropy"
 ):
     """The errors of `cross_entropy` for logits of this shape."""
     if targets.shape != shape[:-1]:
@@ -143,7 +146,12 @@ def check_cross_entropy(
         )
     if weight is not None and weight.shape != (n_classes,):
         raise ShapeError(f"{name}: class weights have shape {weight.shape}, but logits {shape} need {(n_classes,)}")
-    if not 0 <= label_smoothing <= 1:
-        raise ConfigError(f"{name}: label_smoothing={label_smoothing} must be between 0 and 1")
+    check_label_smoothing(name, label_smoothing)
     if reduction not in ("mean", "sum"):
         raise ConfigError(f"{name}: reduction={reduction!r} must be 'mean' or 'sum'")
+
+
+def check_label_smoothing(name, label_smoothing):
+    """ConfigError unless it is a probability."""
+    if not 0 <= label_smoothing <= 1:
+        raise ConfigError(f"{name}: label_smoothing={label_smoothing} must be between 0 and 1")

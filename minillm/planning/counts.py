@@ -43,7 +43,7 @@ def flops_per_token(config: GPTConfig) -> int:
 
 
 def _d_ff(config: GPTConfig) -> int:
-    return config.d_ff or 4 * config.d_model
+    return 4 * config.d_model if config.d_ff is None else config.d_ff
 
 
 def _kv_width(config: GPTConfig) -> int:

@@ -10,6 +10,7 @@ a run of python -m minillm.train (Radford et al. 2018, section 3.2). The learnin
 take a larger one.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from minillm.data.examples import Labelled, fitting, pad, read_labelled, stratif
 from minillm.errors import ConfigError
 from minillm.metrics.classification import accuracy, cross_entropy, macro_scores
 from minillm.models import SequenceClassifier
+from minillm.tasks.answer_report import class_tables
 from minillm.tasks.decoder import GptReader
 from minillm.tasks.encoder import BertReader
 from minillm.tasks.reader import Reader
@@ -38,8 +40,8 @@ class ClassificationSettings:
     """The task."""
 
     data: tuple[str, ...] = ()
-    """Labelled texts: one table of label, text (.csv or .tsv); or a folder with a folder of text files for each class;
-    or NAME=FILE for each class, with a text a line."""
+    """Labelled texts: one table of label, text (.csv or .tsv) without a header line; or a folder with a folder of text
+    files for each class; or NAME=FILE for each class, with a text a line."""
 
     names: tuple[str, ...] = ()
     """Names of the classes of a table that numbers them from 1, in order. By default the labels in it."""
@@ -130,9 +132,12 @@ class Classification(FinetuneTask):
         splits, reader = read(settings), READERS[settings.encoder]
         texts = [item.text for item in splits["train"]]
         begun = reader.begin(settings.start, settings.tokenizer, config.model, reader.model, texts)
-        for items in splits.values():
+        room = begun.model.context_length - reader.marks
+        for split, items in splits.items():
             encoded = begun.tokenizer.encode_batch([item.text for item in items])
-            fitting(encoded, begun.model.context_length - reader.marks, settings.truncate)
+            fitting(encoded, room, settings.truncate)
+            if cut := sum(len(ids) > room for ids in encoded):
+                print(f"{split}: {cut} of {len(items)} texts are cut after {room} tokens", file=sys.stderr)
         return Prepared(splits, begun.tokenizer, begun.model, begun.weights)
 
     def encode(self, example: Item) -> tuple[list[int], int]:
@@ -175,6 +180,11 @@ class Classification(FinetuneTask):
         train, items = self.examples["train"], self.examples[split]
         found = classify([i.text for i in train], self.labels("train"), [i.text for i in items], self.labels(split))
         return {name: _scores(self.labels(split), one.predicted, len(self.names)) for name, one in found.items()}
+
+    def qualities(self, model: SequenceClassifier, split: str) -> str:
+        logits = self.logits(model, self._encoded[split])
+        assert logits is not None
+        return class_tables(self.labels(split), logits.argmax(1), self.names)
 
     def answer(self, model: SequenceClassifier, texts: Sequence[str]) -> list[str]:
         logits = self.logits(model, [(self._ids(text), 0) for text in texts])
@@ -223,12 +233,12 @@ def read(settings: ClassificationSettings) -> dict[str, list[Item]]:
     if settings.test:
         splits["test"] = read_labelled(settings.test, names).examples
     elif settings.n_test != 0:
-        train, splits["test"] = stratified(train, settings.n_test or len(train) // 10, settings.split_seed)
+        train, splits["test"] = stratified(train, settings.n_test or len(train) // 10, settings.split_seed, names)
     if settings.validation:
         splits["validation"] = read_labelled(settings.validation, names).examples
     else:
         count = min(1000, len(train) // 10) if settings.n_validation is None else settings.n_validation
-        train, splits["validation"] = stratified(train, count, settings.split_seed)
+        train, splits["validation"] = stratified(train, count, settings.split_seed, names)
     return {
         split: [Item(example.text, names[example.label]) for example in splits.get(split, train)]
         for split in ("train", "validation", "test")

@@ -8,6 +8,7 @@ Conversations are laid out by the chat template (minillm/data/examples/chat_temp
 assistant's tokens and the <|end|> after them alone.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -37,6 +38,7 @@ from minillm.errors import ConfigError, DataError
 from minillm.metrics import distinct_n, exact_match, language_of, perplexity, token_f1, words
 from minillm.models import GPT, GPTConfig
 from minillm.nn.lora import add_lora
+from minillm.tasks.answer_report import text_table
 from minillm.tasks.decoder import begin_with_run, grown
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.tokenizers import BPETokenizer, Tokenizer
@@ -224,6 +226,11 @@ class Dialogue(FinetuneTask):
             "answer to the nearest question": self._compared(nearest, split),
         }
 
+    def qualities(self, model: GPT, split: str) -> str:
+        exchanges = self.exchanges(split)
+        said = [answer.text for answer in self.answers(model, [exchange.history for exchange in exchanges])]
+        return text_table(said, [e.answer for e in exchanges], [e.answer for e in self.exchanges("train")])
+
     def exchanges(self, split: str) -> list[Exchange]:
         """Every answer in the conversations of a split."""
         conversations = [example.said for example in self.examples[split]]
@@ -253,13 +260,21 @@ def fitted(
     examples: Sequence[Conversation], settings: DialogueSettings, tokenizer: Tokenizer, context_length: int
 ) -> Sequence[Conversation]:
     """The examples that can be learnt from. DataError where one is too long and mustn't be shortened, or all are."""
+    whole = [render(turns(e.said, settings.system), tokenizer)[0] for e in examples]
     if not settings.truncate:
-        fitting([render(turns(e.said, settings.system), tokenizer)[0] for e in examples], context_length)
+        fitting(whole, context_length)
         return examples
     last = [render(turns(e.said[-2:], settings.system), tokenizer)[0] for e in examples]
     kept = [example for example, ids in zip(examples, last, strict=True) if len(ids) <= context_length]
     if not kept:
         raise DataError(f"no conversation fits into a context of {context_length} tokens; raise --context-length")
+    if longer := sum(len(ids) > context_length for ids in whole):
+        left_out = len(examples) - len(kept)
+        print(
+            f"{longer} of {len(examples)} conversations are longer than the context of {context_length} tokens: "
+            f"{left_out} left out, {longer - left_out} without their first exchanges",
+            file=sys.stderr,
+        )
     return kept
 
 

@@ -29,7 +29,7 @@ and something a decoder can learn from its memory. The numbers stand in the code
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -47,7 +47,8 @@ from minillm.errors import ConfigError, DataError
 from minillm.metrics import masked_token_accuracy, perplexity
 from minillm.models import NGram, Seq2Seq, Seq2SeqConfig
 from minillm.models.seq2seq import teacher_forcing
-from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, evaluation_mode
+from minillm.tasks.answer_report import text_table
+from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.tokenizers import WordTokenizer
 from minillm.tokenizers.word import PIECES
 from minillm.training.task import Batch
@@ -120,13 +121,13 @@ class Document(FinetuneTask):
     @classmethod
     def prepare(cls, config: FinetuneConfig) -> Prepared:
         pairs = read_halves(config.task.data)
-        texts = (text.lower() for pair in pairs["train"] for text in (pair.source, pair.target))
+        texts = (text for pair in pairs["train"] for text in worded(pair))
         tokenizer = WordTokenizer.train(texts, max_size=config.model.vocab_size, special_tokens=SPECIAL_TOKENS)
         pad_id, start_id, end_id = (tokenizer.special_tokens[name] for name in SPECIAL_TOKENS)
         model = replace(config.model, vocab_size=tokenizer.vocab_size, pad_id=pad_id, start_id=start_id, end_id=end_id)
         task = cls(replace(config, model=model), tokenizer, pairs)
         for part in pairs.values():
-            halves = [tokenizer.encode(text.lower()) for pair in part for text in (pair.source, pair.target)]
+            halves = [tokenizer.encode(half) for pair in part for half in worded(pair)]
             fitting(halves, model.context_length - 1, config.task.truncate)
         start = task.with_word_vectors(config.task.vectors) if config.task.vectors else None
         return Prepared(pairs, tokenizer, model, start, over_epochs(config, task.steps_per_epoch))
@@ -148,10 +149,11 @@ class Document(FinetuneTask):
         return model.state_dict()
 
     def encode(self, example: Pair) -> Encoded:
-        return self._ids(example.source), [*self._ids(example.target), self.config.model.end_id]  # (16)
+        source, target = (self._ids(half) for half in worded(example))
+        return source, [*target, self.config.model.end_id]  # (16)
 
-    def _ids(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text.lower())[: self.config.model.context_length - 1]
+    def _ids(self, half: str) -> list[int]:
+        return self.tokenizer.encode(half)[: self.config.model.context_length - 1]
 
     def length(self, encoded: Encoded) -> int:
         return max(map(len, encoded))
@@ -179,54 +181,77 @@ class Document(FinetuneTask):
         return {"perplexity": perplexity(nats / count), "accuracy": right / count}
 
     def baseline_scores(self, split: str) -> dict[str, Scores]:
-        """Counts of word groups, which see the whole text before a word as the model does."""
+        """Counts of word groups, the first halves among them, scored on the words of the second halves alone."""
         train, _ = self._stream("train")
-        ids, counts = self._stream(split)
+        ids, is_target = self._stream(split)
         rows = {}
         for order in ORDERS:
-            chances = NGram.train(train, self.tokenizer.vocab_size, order).probabilities(ids)[counts]
-            rows[f"{order}-gram"] = {"perplexity": perplexity(float(-np.log(chances).mean()))}
+            p = NGram.train(train, self.tokenizer.vocab_size, order).probabilities(ids)[is_target]
+            rows[f"{order}-gram"] = {"perplexity": perplexity(float(-np.log(p).mean()))}
         return rows
 
     def _stream(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """All texts one after the other, (tokens,), and which of them are targets, (tokens,) booleans."""
         halves = [half for pair in self._encoded[split] for half in pair]
-        counts = [np.full(len(half), i % 2 == 1) for i, half in enumerate(halves)]
-        return np.concatenate(halves).astype(np.int64), np.concatenate(counts)
+        is_target = [np.full(len(half), i % 2 == 1) for i, half in enumerate(halves)]
+        return np.concatenate(halves).astype(np.int64), np.concatenate(is_target)
 
     def answer(self, model: Seq2Seq, texts: Sequence[str]) -> list[str]:
         """The continuation of each text."""
         rows, written = self.config.training.batch_size, []
+        most = min(self.config.task.max_new_tokens, self.config.model.context_length)
         with evaluation_mode(model):
             for first in range(0, len(texts), rows):
-                ids, mask = pad([self._ids(text) for text in texts[first : first + rows]], self.config.model.pad_id)
-                written += model.generate(ids, self.config.task.max_new_tokens, source_mask=mask)  # (17)
+                ids, mask = pad(
+                    [self._ids(first_half(text)) for text in texts[first : first + rows]], self.config.model.pad_id
+                )
+                written += model.generate(ids, most, source_mask=mask)  # (17)
         return [self.tokenizer.decode(ids) for ids in written]
 
     def too_long(self, texts: Sequence[str]) -> int:
-        return sum(len(self.tokenizer.encode(text.lower())) >= self.config.model.context_length for text in texts)
+        return sum(len(self.tokenizer.encode(first_half(text))) >= self.config.model.context_length for text in texts)
 
     def shown(self, model: Seq2Seq, examples: Sequence[Pair]) -> list[str]:
         answers = self.answer(model, [example.source for example in examples])
         return [
-            f"{example.source}\n  ours      {text.strip()}\n  reference {example.target.strip()}"
+            beside(example.source, text.strip(), example.target.strip())
             for example, text in zip(examples, answers, strict=True)
         ]
 
-    def samples(self, model: Seq2Seq, step: int, interrupted: Callable[[], bool]) -> list[str] | None:
-        return None if interrupted() else super().samples(model, step, interrupted)
+    def qualities(self, model: Seq2Seq, split: str) -> str:
+        said = self.answer(model, [pair.source for pair in self.examples[split]])
+        references, training = ([pair.target for pair in self.examples[part]] for part in (split, "train"))
+        return text_table(said, references, training)
 
 
 def over_epochs(config: FinetuneConfig, steps_per_epoch: int) -> TrainingConfig:
-    """(13) The settings of the training, with steps enough for the epochs unless steps are given."""
-    if config.training.steps:
-        return config.training
-    steps = config.task.epochs * steps_per_epoch
-    return replace(config.training, steps=steps, eval_interval=steps_per_epoch, checkpoint_interval=steps_per_epoch)
+    """(13) The settings of the training, with steps enough for the epochs unless steps are given; intervals that are
+    given stay, the others are an epoch. ConfigError for both epochs and steps."""
+    training = config.training
+    if training.steps:
+        if config.task.epochs != DocumentSettings.epochs:
+            raise ConfigError(f"--epochs {config.task.epochs} and --steps {training.steps} both say how long: give one")
+        return training
+    default, steps = Document.training, config.task.epochs * steps_per_epoch
+    evaluate = steps_per_epoch if training.eval_interval == default.eval_interval else training.eval_interval
+    save = (
+        steps_per_epoch if training.checkpoint_interval == default.checkpoint_interval else training.checkpoint_interval
+    )
+    return replace(training, steps=steps, eval_interval=evaluate, checkpoint_interval=save)
+
+
+def worded(pair: Pair) -> tuple[str, str]:
+    """The halves of a text as their words are looked up."""
+    return first_half(pair.source), pair.target.lower()
+
+
+def first_half(text: str) -> str:
+    """A text in lower case, its first word behind a space as all others are: the vocabulary has it so."""
+    return f" {text.strip().lower()}"
 
 
 def read_halves(folder: str) -> dict[str, list[Pair]]:
-    """(2) The halves of each split's texts. A text of a single word has none and is left out.
+    """(2) The halves of each split's texts. A text of a single piece, a word or a mark, has none and is left out.
 
     ConfigError without a folder, DataError for a file that isn't there, isn't UTF-8, or has no text of two words.
     """

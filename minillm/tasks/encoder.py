@@ -17,6 +17,9 @@ from minillm.training.run import RunFolder
 SPECIAL_TOKENS = (PAD, CLS, SEP, MASK)
 FREE = ("dropout", "dtype")
 """What may differ from the model one begins with: it changes no weight's shape or meaning."""
+ACCEPTED = (
+    "a masked_lm run that has been trained, or a published BERT's folder (config.json, model.safetensors, vocab.txt)"
+)
 SMALL = BERTConfig(vocab_size=4096, context_length=256, n_layer=2, n_head=4, d_model=128, dropout=0.1)
 
 
@@ -63,7 +66,9 @@ def load_encoder(path: str) -> Beginning:
     from minillm.tasks import TASKS  # here, since the tasks in it import this file
 
     run = RunFolder(folder)
-    if run.config.exists() and run.task_kind is None:
+    if not run.config.exists():
+        raise CheckpointError(f"{run.no_run} and no BERT; begin with {ACCEPTED}")
+    if run.task_kind is None:
         raise CheckpointError(
             f"{path} is a GPT of python -m minillm.train, not a BERT; classification takes it with --encoder gpt"
         )
@@ -71,8 +76,7 @@ def load_encoder(path: str) -> Beginning:
     saved = checkpoints.best(run.checkpoints)
     if task.kind != "masked_lm" or saved is None:
         raise CheckpointError(
-            f"{path} is a run of {task.kind}{'' if saved else ' without a checkpoint'}; begin with a masked_lm run "
-            "that has been trained, or a folder with a BERT's config.json, model.safetensors and vocab.txt"
+            f"{path} is a run of {task.kind}{'' if saved else ' without a checkpoint'}; begin with {ACCEPTED}"
         )
     return Beginning(config.model, load_tokenizer(run.tokenizer), saved.model())
 

@@ -125,7 +125,8 @@ class Extraction(FinetuneTask):
         texts = [text for item in splits["train"] for text in (item.context, item.question)]
         begun = BertReader().begin(settings.start, settings.tokenizer, config.model, cls.model, texts)
         questions = [item.question for part in splits.values() for item in part]
-        fitting(begun.tokenizer.encode_batch(questions), begun.model.context_length - 4)  # [CLS] [SEP] token [SEP]
+        room = begun.model.context_length - 4  # [CLS] [SEP] token [SEP]
+        fitting(begun.tokenizer.encode_batch(questions), room, truncate=None)
         return Prepared(splits, begun.tokenizer, begun.model, begun.weights)
 
     def encode(self, example: Item) -> Encoded:

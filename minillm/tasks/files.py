@@ -49,7 +49,7 @@ def open_run(run: RunFolder, tasks: dict[str, type[FinetuneTask]]) -> FinetuneTa
 def load_config(run: RunFolder, tasks: dict[str, type[FinetuneTask]]) -> tuple[FinetuneConfig, type[FinetuneTask]]:
     """The settings of a task's run, and the task."""
     if not run.config.exists():
-        raise CheckpointError(f"{run.path} holds no run (no config.toml); make one: python -m minillm.finetune TASK")
+        raise CheckpointError(f"{run.no_run}; make one: python -m minillm.finetune TASK")
     sections = config_files.read_sections(run.config)
     kind = _kind(run, sections)
     if kind not in tasks:

@@ -29,6 +29,7 @@ from minillm.metrics import (
     confusion_matrix,
     distinct_n,
     f1_score,
+    language_of,
     length_statistics,
     perplexity,
     repetition_rate,
@@ -155,15 +156,19 @@ def text_measures(trained: Trained, pieces: np.ndarray, counted: NGram) -> dict[
         "coherence: nats a token": coherence(trained.model, pieces[:, : trained.model.config.context_length + 1]),
     }
     try:
-        return measures | {"self-BLEU": self_bleu(texts)}
+        return measures | {"self-BLEU": self_bleu(texts, language_of(texts))}
     except ConfigError:  # sacrebleu isn't installed
         return measures
 
 
 def loss_by_position(found: Predictions) -> tuple[list[int], list[float]]:
-    """Positions 1, 2, 4 ... of a window and the mean nats there, up to the next of them."""
-    starts = [2**k for k in range(int(math.log2(found.position.max())) + 1)]
-    means = [found.nats[(found.position >= p) & (found.position < 2 * p)].mean() for p in starts]
+    """Positions 1, 2, 4 ... of a window and the mean nats there, up to the next of them; the last mark holds the rest
+    of the window, so that none stands for the few tokens of one position."""
+    starts = [2**k for k in range(max(1, math.ceil(math.log2(found.position.max()))))]
+    ends = [*starts[1:], math.inf]
+    means = [
+        found.nats[(found.position >= p) & (found.position < end)].mean() for p, end in zip(starts, ends, strict=True)
+    ]
     return starts, [float(mean) for mean in means]
 
 

@@ -24,7 +24,7 @@ from minillm.data.batches import IGNORED
 from minillm.data.examples import pad
 from minillm.data.masking import Maskable, mask_tokens
 from minillm.errors import DataError
-from minillm.metrics import bits_per_byte, perplexity
+from minillm.metrics import bits_per_byte, masked_token_accuracy, perplexity
 from minillm.models import BERT, BERTConfig, NGram, pseudo_perplexity
 from minillm.tasks.encoder import BertReader, with_ends
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
@@ -210,7 +210,7 @@ class MaskedLM(FinetuneTask):
 
     def _measured(self, model: BERT, split: str, interrupted: Callable[[], bool] = lambda: False) -> Evaluation | None:
         """Cross-entropy in nats for each hidden token, and the share of them that is found; None if interrupted."""
-        loss, right, count = 0.0, 0, 0
+        loss, right, count = 0.0, 0.0, 0
         with evaluation_mode(model), np.errstate(all="ignore"):  # a model that has diverged gives NaN
             for batch in self.batches(split):
                 if interrupted():
@@ -221,7 +221,7 @@ class MaskedLM(FinetuneTask):
                 targets = batch["targets"][hidden]
                 logits = model.head(model.features(batch["ids"], batch["mask"])[hidden])
                 loss += ops.cross_entropy(logits, targets).item() * len(targets)
-                right += int((logits.numpy().argmax(-1) == targets).sum())
+                right += masked_token_accuracy(logits, targets) * len(targets)
                 count += len(targets)
         return Evaluation(loss / count, {"accuracy": right / count})
 

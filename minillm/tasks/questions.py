@@ -17,12 +17,12 @@ import numpy as np
 from minillm.baselines import choose
 from minillm.configs import checks
 from minillm.configs.config import TrainingConfig
+from minillm.data.batches import IGNORED
 from minillm.data.examples import Choice, fitting, pad, read_mctest, split
 from minillm.data.examples.choices import parse_choice, read_choices
 from minillm.errors import ConfigError, DataError
 from minillm.metrics.classification import cross_entropy
 from minillm.models import BERTConfig
-from minillm.models.bert import IGNORED
 from minillm.models.choice import NEVER, ChoiceScorer
 from minillm.tasks.encoder import BertReader
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
@@ -45,7 +45,7 @@ class QuestionsSettings:
     "options": [...], "answer": index from 0}."""
 
     answers: tuple[str, ...] = ()
-    """MCTest's answers, a file for each of --data."""
+    """MCTest's answers, a file for each of --data: the .ans beside the .tsv, four letters a story."""
 
     test: tuple[str, ...] = ()
     """Questions that python -m minillm.evaluate scores, given like --data. By default some are taken out of that."""
@@ -108,7 +108,8 @@ class Questions(FinetuneTask):
         texts = [text for choice in splits["train"] for text in (choice.context, *_statements(choice))]
         begun = BertReader().begin(settings.start, settings.tokenizer, config.model, cls.model, texts)
         statements = [text for part in splits.values() for choice in part for text in _statements(choice)]
-        fitting(begun.tokenizer.encode_batch(statements), begun.model.context_length - 4)  # [CLS] token [SEP] ... [SEP]
+        room = begun.model.context_length - 4  # [CLS] token [SEP] ... [SEP]
+        fitting(begun.tokenizer.encode_batch(statements), room, truncate=None)
         return Prepared(splits, begun.tokenizer, begun.model, begun.weights)
 
     def encode(self, example: Choice) -> Encoded:
@@ -249,7 +250,8 @@ def _read(paths: Sequence[str], answers: Sequence[str], flag: str) -> list[Choic
     if len(answers) != len(tables):
         raise ConfigError(
             f"{len(tables)} files of MCTest's statements need as many of answers, in the same order: "
-            f"--{flag}answers FILE ...; got {len(answers)}"
+            f"--{flag}answers FILE ...; got {len(answers)}. They are the .ans files published beside them: a line a "
+            "story, the letters A to D of its four questions separated by tabs"
         )
     keys = iter(answers)
     choices = [c for path in paths for c in (read_mctest(path, next(keys)) if path in tables else read_choices(path))]

@@ -24,7 +24,7 @@ from minillm.metrics.words import language_of
 from minillm.models import Seq2SeqConfig
 from minillm.tasks.quotation import closest_quote
 from minillm.tasks.task import FinetuneConfig, Prepared, Scores
-from minillm.tasks.text_to_text import TextToText, prepared
+from minillm.tasks.text_to_text import TextToText
 from minillm.training.task import Batch
 
 
@@ -67,7 +67,8 @@ class SummarisationSettings:
     """Beginnings kept while a summary is searched for; 1 always takes the likeliest token."""
 
     length_penalty: float = 1.6
-    """How much longer summaries are favoured (Wu et al. 2016, equation 14)."""
+    """How strongly longer summaries are favoured (Wu et al. 2016, equation 14); 0: not at all. Stronger than in
+    translation: to a model that has little to go by, a short text is the likeliest."""
 
     def __post_init__(self) -> None:
         checks.types(self)
@@ -80,6 +81,7 @@ class Summarisation(TextToText):
 
     kind, Settings = "summarisation", SummarisationSettings
     scored_with = ("rouge_score", "rouge-score")
+    before = " "  # a text's first word then has the ids it has elsewhere: a copy of it can be told
     model = Seq2SeqConfig(vocab_size=4000, context_length=64, d_model=128, dropout=0.1, label_smoothing=0.1)
     training = TrainingConfig(
         steps=2000,
@@ -96,7 +98,12 @@ class Summarisation(TextToText):
 
     @classmethod
     def prepare(cls, config: FinetuneConfig) -> Prepared:
-        return prepared(read(config.task), config.model, config.task.truncate)
+        if 0 < config.training.steps < config.task.quote_steps:
+            raise ConfigError(
+                f"--quote-steps {config.task.quote_steps} of --steps {config.training.steps}: no step is left to learn "
+                "a summary; give more --steps, or fewer --quote-steps"
+            )
+        return cls.prepared(read(config.task), config.model, config.task.truncate)
 
     def batch(self, step: int) -> Batch:
         if step >= self.config.task.quote_steps:
@@ -152,5 +159,9 @@ def read(settings: SummarisationSettings) -> dict[str, list[Pair]]:
     for split, count in (("test", settings.n_test), ("validation", settings.n_validation)):
         if split == "validation" or count != 0:
             count = min(500, max(1, len(train) // 10)) if count is None else count
+            if not 0 < count < len(train):
+                raise ConfigError(
+                    f"--n-{split} {count} of {len(train)} texts: hold out at least 1, and leave at least 1"
+                )
             train, splits[split] = split_pairs(train, count, settings.split_seed)
     return {"train": train, **splits}

@@ -122,6 +122,11 @@ class FinetuneTask(ABC):
         """Batches that hold every training example once."""
         return len(self._batches)
 
+    def qualities(self, model: Any, split: str) -> str:
+        """What the model's answers are like beyond its scores (length, variety, which classes are told apart), as
+        Markdown; nothing for tasks that don't say."""
+        return ""
+
     # ---- what the loop asks for: losses only; `scores` and `baseline_scores` are for python -m minillm.evaluate ----
 
     @property

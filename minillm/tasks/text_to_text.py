@@ -9,38 +9,41 @@ from tqdm import tqdm
 from minillm.data.examples import Pair, fitting, pad
 from minillm.models import Seq2Seq, Seq2SeqConfig
 from minillm.models.seq2seq import teacher_forcing
+from minillm.tasks.answer_report import COMPARED, text_table
 from minillm.tasks.task import FinetuneTask, Prepared, beside, evaluation_mode
 from minillm.tokenizers import BPETokenizer
 from minillm.training.task import Batch
 
 PAD, START, END = "<|pad|>", "<|start|>", "<|end|>"
 SPECIAL_TOKENS = (PAD, START, END)
-LENGTH_FACTOR, LENGTH_MORE = 2, 10  # a target has at most 2 · (the batch's longest source) + 10 tokens
-
-
-def prepared(pairs: dict[str, list[Pair]], model: Seq2SeqConfig, truncate: bool) -> Prepared:
-    """A byte-pair vocabulary of sources and targets together, learnt on the training split.
-
-    DataError, with their number, for texts longer than the model's context, unless they are to be cut there.
-    """
-    tokenizer = BPETokenizer.train(_texts(pairs["train"]), model.vocab_size, SPECIAL_TOKENS, pattern="gpt4")
-    ids = [tokenizer.special_tokens[name] for name in SPECIAL_TOKENS]
-    sized = replace(model, vocab_size=tokenizer.vocab_size, pad_id=ids[0], start_id=ids[1], end_id=ids[2])
-    for part in pairs.values():
-        fitting(tokenizer.encode_batch(list(_texts(part))), model.context_length - 1, truncate)  # 1: the end
-    return Prepared(pairs, tokenizer, sized)
-
-
-def _texts(pairs: Sequence[Pair]) -> Iterable[str]:
-    for pair in pairs:
-        yield pair.source
-        yield pair.target
+LENGTH_FACTOR, LENGTH_MORE = 2, 10  # a target has at most 2 · (tokens of its source) + 10 tokens
 
 
 class TextToText(FinetuneTask):
     """Sources and targets of one vocabulary; an encoded example is (source ids, target ids), each with its end."""
 
     Example = Pair
+    before = ""
+    """What stands before each text for the tokenizer."""
+
+    @classmethod
+    def prepared(cls, pairs: dict[str, list[Pair]], model: Seq2SeqConfig, truncate: bool) -> Prepared:
+        """A byte-pair vocabulary of sources and targets together, learnt on the training split.
+
+        DataError, with their number, for texts longer than the model's context, unless they are to be cut there.
+        """
+        tokenizer = BPETokenizer.train(cls._texts(pairs["train"]), model.vocab_size, SPECIAL_TOKENS, pattern="gpt4")
+        ids = [tokenizer.special_tokens[name] for name in SPECIAL_TOKENS]
+        sized = replace(model, vocab_size=tokenizer.vocab_size, pad_id=ids[0], start_id=ids[1], end_id=ids[2])
+        for part in pairs.values():  # in the context, one place is kept for the end
+            fitting(tokenizer.encode_batch(list(cls._texts(part))), model.context_length - 1, truncate)
+        return Prepared(pairs, tokenizer, sized)
+
+    @classmethod
+    def _texts(cls, pairs: Sequence[Pair]) -> Iterable[str]:
+        for pair in pairs:
+            yield cls.before + pair.source
+            yield cls.before + pair.target
 
     def encode(self, example: Pair) -> tuple[list[int], list[int]]:
         return self._with_end(example.source), self._with_end(example.target)
@@ -61,7 +64,8 @@ class TextToText(FinetuneTask):
         return self.decode(model, [self._with_end(text) for text in texts])
 
     def too_long(self, texts: Sequence[str]) -> int:
-        return sum(len(ids) >= self.config.model.context_length for ids in self.tokenizer.encode_batch(list(texts)))
+        encoded = self.tokenizer.encode_batch([self.before + text for text in texts])
+        return sum(len(ids) >= self.config.model.context_length for ids in encoded)
 
     def decode(self, model: Seq2Seq, sources: Sequence[list[int]]) -> list[str]:
         """The model's text for each source, by the settings' beam, in batches of similar length."""
@@ -72,12 +76,12 @@ class TextToText(FinetuneTask):
             for first in tqdm(range(0, len(order), rows), "decoding", leave=False, disable=None):  # on a terminal
                 chosen = order[first : first + rows]
                 for i, ids in zip(chosen, self._decoded(model, [sources[i] for i in chosen]), strict=True):
-                    texts[i] = self.tokenizer.decode(ids)
+                    texts[i] = self.tokenizer.decode(ids).removeprefix(self.before)
         return texts
 
     def _decoded(self, model: Seq2Seq, sources: Sequence[list[int]]) -> list[list[int]]:
         ids, mask = pad(sources, self.config.model.pad_id)
-        most = min(self.config.model.context_length, LENGTH_FACTOR * ids.shape[1] + LENGTH_MORE)
+        most = [min(self.config.model.context_length, LENGTH_FACTOR * len(row) + LENGTH_MORE) for row in sources]
         settings = self.config.task
         search = {"beam_width": settings.beam, "length_penalty": settings.length_penalty} if settings.beam > 1 else {}
         return model.generate(ids, most, source_mask=mask, **search)
@@ -85,6 +89,18 @@ class TextToText(FinetuneTask):
     def shown(self, model: Any, examples: Sequence[Pair]) -> list[str]:
         answers = self.answer(model, [example.source for example in examples])
         return [beside(example.source, text, example.target) for example, text in zip(examples, answers, strict=True)]
+
+    def qualities(self, model: Seq2Seq, split: str) -> str:
+        table = text_table(self.written(model, split), self.targets(split), self.targets("train"))
+        return f"{table}\n\nCoherence: its own source saves {self.coherence(model, split):.3f} nats a token."
+
+    def coherence(self, model: Seq2Seq, split: str) -> float:
+        """Nats a token that an example's own source saves on its target, against the source of another example."""
+        own = self._encoded[split][:COMPARED]
+        other = [(source, target) for (source, _), (_, target) in zip(own[1:] + own[:1], own, strict=True)]
+        with evaluation_mode(model):
+            losses = [model.loss(**self.collate(examples)).item() for examples in (own, other)]
+        return losses[1] - losses[0]
 
     def targets(self, split: str) -> list[str]:
         """The references of a split."""
@@ -95,5 +111,5 @@ class TextToText(FinetuneTask):
         return self.decode(model, [source for source, _ in self._encoded[split]])
 
     def _with_end(self, text: str) -> list[int]:
-        ids = self.tokenizer.encode(text)[: self.config.model.context_length - 1]
+        ids = self.tokenizer.encode(self.before + text)[: self.config.model.context_length - 1]
         return [*ids, self.config.model.end_id]

@@ -18,7 +18,7 @@ from minillm.metrics.text import length_statistics
 from minillm.metrics.words import language_of
 from minillm.models import Seq2SeqConfig
 from minillm.tasks.task import FinetuneConfig, Prepared, Scores
-from minillm.tasks.text_to_text import TextToText, prepared
+from minillm.tasks.text_to_text import TextToText
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Translation(TextToText):
     @classmethod
     def prepare(cls, config: FinetuneConfig) -> Prepared:
         model: Seq2SeqConfig = config.model
-        return prepared(read(config.task), model, config.task.truncate)
+        return cls.prepared(read(config.task), model, config.task.truncate)
 
     def scores(self, model: object, split: str) -> Scores:
         return self._scores(self.written(model, split), split)

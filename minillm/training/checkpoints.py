@@ -33,6 +33,7 @@ from minillm.training.files import (
 
 FORMAT = 1
 FILES = ("model.safetensors", "optimizer.safetensors", "state.json")
+CHECKPOINT_HELP = "weights of the lowest validation loss (the last where only step 0 was evaluated), or the last"
 _LARGEST_JSON = 1 << 20  # bytes; a state or manifest takes about 1 KiB
 _REPLACED = ".old-"  # the checkpoint of the same step while its successor is being renamed into place
 
@@ -210,10 +211,16 @@ def newest(folder: Path, report: Callable[[str], None] = warn) -> Checkpoint | N
 
 
 def best(folder: Path, report: Callable[[str], None] = warn) -> Checkpoint | None:
-    """The checkpoint with the lowest validation loss so far; the newest where that one is gone or damaged."""
+    """The checkpoint with the lowest validation loss so far; the newest where that one is gone or damaged.
+
+    Also the newest where only the untrained start, step 0, was evaluated: a training that was stopped before its first
+    evaluation is better used than forgotten. Where a later one was evaluated, too, and is worse, step 0 is the best.
+    """
     last = newest(folder, report)
     step = last.state.get("best_step") if last else None
     if last is None or step is None or step == last.step or not (folder / f"step-{step}").exists():
+        return last
+    if step == 0 and last.state.get("evaluated_step") == 0:
         return last
     try:
         return load(folder / f"step-{step}")

@@ -75,6 +75,12 @@ class RunFolder:
         return shlex.quote(str(self.path))
 
     @property
+    def no_run(self) -> str:
+        """What an error says of a folder without a run."""
+        why = "no config.toml" if self.path.exists() else "it doesn't exist"
+        return f"{self.path} holds no run ({why})"
+
+    @property
     def task_kind(self) -> str | None:
         """The fine-tuning task the run is of; None for a pre-training, or where there is no run."""
         try:
@@ -91,7 +97,7 @@ class RunFolder:
     def load_config(self) -> Config:
         """The settings the run was made with. Raises CheckpointError where there is no run."""
         if not self.config.exists():
-            raise CheckpointError(f"{self.path} holds no run (no config.toml); train one: python -m minillm.train")
+            raise CheckpointError(f"{self.no_run}; train one: python -m minillm.train")
         if self.task_kind:
             raise CheckpointError(
                 f"{self.path} is a run of the task {self.task_kind}, not a pre-trained language model: score or use it "

@@ -21,7 +21,7 @@ class Trained(NamedTuple):
 
 
 def load_run(path: str | Path, checkpoint: Literal["best", "last"] = "best") -> Trained:
-    """The model of a run folder, with the weights of its "best" (lowest validation loss) or "last" checkpoint.
+    """The model of a run folder, with the weights of its "best" (see `checkpoints.best`) or "last" checkpoint.
 
     Raises CheckpointError where there is no run or no checkpoint, or one that is damaged; TokenError where the
     tokenizer isn't the one the run was trained with; DataError where what says so is damaged.

@@ -110,6 +110,12 @@ def test_offline_the_error_names_the_ways_out(no_network):
         corpora.load("shakespeare")
 
 
+def test_a_folder_without_the_file_is_named(no_network, monkeypatch):
+    monkeypatch.setenv("MINILLM_DATA", str(no_network))
+    with pytest.raises(DataError, match=r"\(MINILLM_DATA\) has no tinyshakespeare\.txt; can't get .*no route to host"):
+        corpora.load("shakespeare")
+
+
 def test_shakespeare_from_a_folder_is_checked(no_network, monkeypatch):
     monkeypatch.setenv("MINILLM_DATA", str(no_network))
     (no_network / shakespeare.FILE).write_text("To be, or not to be")

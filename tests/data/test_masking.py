@@ -50,6 +50,7 @@ def test_random_tokens_are_ordinary_and_equally_likely(many):
     assert all(within(count, len(drawn), 1 / 10) for count in counts[5:])
 
 
+@pytest.mark.formula("3.2.2-mlm")
 def test_targets_are_the_tokens_that_were_chosen_and_the_rest_is_untouched(many):
     ids, inputs, targets = many
     chosen = targets != -100

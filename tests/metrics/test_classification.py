@@ -8,7 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from minillm.errors import DataError
-from minillm.metrics import accuracy, class_scores, confusion_matrix, f1_score, macro_scores, micro_scores
+from minillm.metrics import (
+    accuracy,
+    class_scores,
+    confusion_matrix,
+    cross_entropy,
+    f1_score,
+    macro_scores,
+    micro_scores,
+)
 
 C = 5
 pairs = st.lists(st.tuples(st.integers(0, C - 1), st.integers(0, C - 1)), min_size=1, max_size=40)
@@ -59,7 +67,23 @@ def test_with_one_class_an_example_all_micro_scores_are_the_accuracy(examples):
     np.testing.assert_allclose(micro_scores(true, predicted), accuracy(true, predicted), rtol=1e-14)
 
 
+def test_cross_entropy_is_the_mean_surprise_of_the_softmax(sklearn):
+    logits, true = np.random.default_rng(0).normal(size=(20, C)) * 3, np.arange(20) % C
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    assert cross_entropy(logits, true) == pytest.approx(sklearn.log_loss(true, p), rel=1e-12)
+    assert cross_entropy([[1000.0, 0.0]], [1]) == 1000  # far beyond what exp can hold
+    assert cross_entropy(np.array([[0.0, 0.0, -np.inf]]), [1]) == pytest.approx(np.log(2))
+
+
 def test_bad_input_is_named():
+    with pytest.raises(DataError, match=r"logits must be \(N, classes\) .* got \(3, 2\) and \(2,\)"):
+        cross_entropy(np.zeros((3, 2)), [0, 1])
+    with pytest.raises(DataError, match="at least one"):
+        cross_entropy(np.zeros((0, 2)), [])
+    with pytest.raises(DataError, match="class 2 is outside 0..1"):
+        cross_entropy(np.zeros((2, 2)), [0, 2])
+    with pytest.raises(DataError, match="true classes must be integers from 0; got int64 from -1"):
+        cross_entropy(np.zeros((2, 2)), [0, -1])
     with pytest.raises(DataError, match=r"got \(2,\) and \(3,\)"):
         accuracy([0, 1], [0, 1, 1])
     with pytest.raises(DataError, match="at least one"):

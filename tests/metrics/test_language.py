@@ -43,5 +43,7 @@ def test_only_masked_tokens_count():
 def test_bad_input_is_named():
     with pytest.raises(DataError, match=r"need targets of shape \(1, 4\); got \(4,\)"):
         masked_token_accuracy(np.zeros((1, 4, 3)), np.zeros(4, int))
+    with pytest.raises(DataError, match="text of 0 bytes"):
+        bits_per_byte(1.0, 0, 0)
     with pytest.raises(DataError, match="every target is -100"):
         masked_token_accuracy(np.zeros((2, 3)), np.array([-100, -100]))

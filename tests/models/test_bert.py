@@ -249,8 +249,9 @@ def test_inputs_it_cannot_take_are_named():
         model(np.zeros((1, 0), int))
     with pytest.raises(TokenError, match=r"token id 17 at position \(0, 1\)"):
         model(np.array([[3, 17]]))
-    with pytest.raises(TokenError, match=r"token id 2 at position \(0, 0\) is outside the vocabulary of 2"):
-        model(ids, segments=ids + 2)
+    for segments, wrong in ((ids + 2, 2), (ids - 1, -1)):
+        with pytest.raises(TokenError, match=f"segment {wrong} .* from 0 to 1 .*n_segment=2"):
+            model(ids, segments=segments)
     with pytest.raises(ShapeError, match=r"segments of shape \(3,\) must have that of the ids, \(1, 3\)"):
         model(ids, segments=np.zeros(3, int))
     for mask in (np.ones((1, 3)), np.ones((1, 1, 1, 3), bool)):
@@ -268,6 +269,9 @@ def test_inputs_it_cannot_take_are_named():
     ("options", "message"),
     [
         ({"n_segment": 0}, "n_segment=0 must be at least 1"),
+        ({"d_ff": 0}, "d_ff=0 must be at least 1"),
+        ({"d_ff": -1}, "d_ff=-1 must be at least 1"),
+        ({"position": "rotary", "d_model": 12}, "rotary.* d_model / n_head = 12 / 4 must be even"),
         ({"d_model": 30}, "d_model=30 must be a multiple of n_head=4"),
         ({"activation": "swiglu"}, "'swiglu' must be one of gelu, gelu_tanh, relu, silu"),
         ({"norm": "mid"}, "norm='mid' must be one of pre, post"),

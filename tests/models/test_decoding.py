@@ -214,6 +214,17 @@ def test_a_wider_beam_is_at_least_as_likely_here():
     assert list(generate(chain, [0], 2, beam_width=2)) == [2, 3]
 
 
+def test_a_beam_search_without_a_cache_makes_none_and_finds_the_same(monkeypatch):
+    model = make()
+    found = model.generate([1, 2], 40, beam_width=3)  # beyond the context of 16
+    monkeypatch.setattr(model, "new_cache", lambda: pytest.fail("a cache was made"))
+    np.testing.assert_array_equal(model.generate([1, 2], 40, beam_width=3, use_cache=False), found)
+
+
+def test_where_every_token_is_a_stop_a_beam_search_finds_nothing_to_say():
+    assert beam_search(random_chain(0), [0], 4, width=2, stop_ids=frozenset(range(3))) == []
+
+
 # ---- ends and refusals ----
 
 

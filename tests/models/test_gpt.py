@@ -51,6 +51,7 @@ def torch():
     return pytest.importorskip("torch", reason="torch is the oracle here; install the extra `oracle`")
 
 
+@pytest.mark.formula("3.2.2-clm")
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("style", STYLES)
 def test_logits_loss_and_gradients_equal_torchs(torch, style, dtype):
@@ -242,6 +243,9 @@ def test_ids_it_cannot_take_are_named():
         ({"n_layer": 0}, "n_layer=0 must be at least 1"),
         ({"d_model": 30}, "d_model=30 must be a multiple of n_head=4"),
         ({"n_kv_head": 3}, "n_kv_head=3"),
+        ({"n_kv_head": 0}, "n_kv_head=0 must be at least 1"),
+        ({"d_ff": 0}, "d_ff=0 must be at least 1"),
+        ({"position": "rotary", "d_model": 12}, "rotary.* d_model / n_head = 12 / 4 must be even"),
         ({"position": "absolute"}, "'absolute' must be one of learned, sinusoidal, rotary"),
         ({"normalization": "batch"}, "'batch' must be one of layer_norm, rms_norm"),
         ({"norm": "mid"}, "norm='mid' must be one of pre, post"),

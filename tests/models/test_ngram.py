@@ -46,6 +46,7 @@ def kneser_ney_by_dictionary(train, order, context, token):
     return p(n, tuple(context[len(context) - n + 1 :]))
 
 
+@pytest.mark.formula("2.1-ngram")
 @settings(deadline=None)
 @given(texts, texts, st.integers(1, 4))
 def test_kneser_ney_is_the_dictionary_s(train, text, order):
@@ -130,6 +131,7 @@ def test_the_distribution_and_the_chances_of_a_text_agree(train, text, order, sm
         assert model.distribution(np.array(text[:t]))[token] == pytest.approx(p[t], rel=1e-12)
 
 
+@pytest.mark.formula("2.1-ngram")
 def test_the_formula_itself():
     # "a b a b a c": after a come b, b, c.
     model = NGram.train(np.array([0, 1, 0, 1, 0, 2]), 3, order=2, smoothing="add-k", k=0)

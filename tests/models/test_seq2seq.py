@@ -166,6 +166,13 @@ def test_teacher_forcing_moves_the_sentence_one_place_and_hides_padding():
     np.testing.assert_array_equal(targets, [[5, 6, END, -100, -100], [7, 8, 9, 4, END]])
 
 
+@pytest.mark.parametrize("smoothing", [1.5, -0.1])
+def test_a_smoothing_that_is_no_probability_is_refused(smoothing):
+    x, weight = Tensor(np.zeros((2, 3))), Tensor(np.zeros((5, 3)))
+    with pytest.raises(ConfigError, match=rf"smoothed_cross_entropy: label_smoothing={smoothing} must be between 0"):
+        smoothed_cross_entropy(x, weight, np.zeros(2, int), smoothing)
+
+
 # ---- the shape and the start ----
 
 
@@ -306,6 +313,8 @@ def test_ids_and_masks_it_cannot_take_are_named():
         ({"start_id": 2}, "must be three ids; got 0, 2, 2"),
         ({"source_vocab_size": 0}, "source_vocab_size=0 must be at least 1"),
         ({"copying": True, "source_vocab_size": 19}, "copying=True needs one vocabulary .* source_vocab_size=19"),
+        ({"copying": True, "source_vocab_size": 17}, "copying=True needs one vocabulary .* source_vocab_size=17"),
+        ({"d_ff": 0}, "d_ff=0 must be at least 1"),
     ],
     ids=str,
 )

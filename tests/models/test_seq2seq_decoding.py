@@ -227,6 +227,7 @@ def test_no_tokens_asked_for_gives_none():
     [
         ({"beam_width": 0}, "beam_width=0"),
         ({"beam_width": 2, "length_penalty": -0.5}, "length_penalty=-0.5"),
+        ({"length_penalty": 2.0}, r"length_penalty=2\.0 is beam search's: .* beam_width"),
         ({"max_new_tokens": 13}, "max_new_tokens=13 must be from 0 to the context_length of 12"),
         ({"max_new_tokens": -1}, "max_new_tokens=-1"),
     ],

@@ -254,6 +254,17 @@ def test_a_head_with_lora_counts_in_the_loss():
     assert model.head.lora_b.grad is not None
 
 
+@pytest.mark.parametrize("merged", [False, True])
+def test_a_model_that_has_lora_already_is_refused_and_stays_as_it_is(merged):
+    model = shake(add_lora(make(), rank=2, alpha=4))
+    if merged:
+        merge_lora(model)
+    before = [(name, id(p), p.requires_grad) for name, p in model.named_parameters()]
+    with pytest.raises(ConfigError, match="already has LoRA layers; .*merge_lora.* plain model"):
+        add_lora(model, rank=2, alpha=4, targets=("up",))
+    assert [(name, id(p), p.requires_grad) for name, p in model.named_parameters()] == before
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -6,7 +6,7 @@ import pytest
 import minillm as ml
 from minillm.errors import ConfigError
 from minillm.models import GPT, GPTConfig
-from minillm.nn import Linear, QuantizedLinear, quantize
+from minillm.nn import Linear, LoRALinear, QuantizedLinear, add_lora, quantize
 from minillm.ops.quantized import dequantized, quantize_bfloat16, quantize_int8
 
 STEPS = 150
@@ -56,6 +56,12 @@ def test_every_linear_layer_is_replaced_and_the_embedding_left():
     assert quantize(Linear(2, 3), "float32").weight.dtype == np.float32
     with pytest.raises(ConfigError, match="weights='int4'"):
         quantize(model, "int4")
+
+
+def test_a_layer_with_lora_stays_in_float32():
+    model = quantize(add_lora(GPT(GPTConfig(n_layer=2)), rank=2, alpha=4), "int8")
+    assert len([m for m in model.modules() if isinstance(m, LoRALinear)]) == 2 * 2
+    assert len([m for m in model.modules() if isinstance(m, QuantizedLinear)]) == 2 * 4 + 1
 
 
 def test_int8_is_within_half_a_step_of_each_row():

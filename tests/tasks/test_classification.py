@@ -160,7 +160,13 @@ def test_files_of_their_own_for_validation_and_test(tmp_path):
     assert "test" not in read(ClassificationSettings(data=(a,), validation=(b,), n_test=0))
 
 
-def test_what_is_refused(tmp_path, data):
+def test_a_class_with_too_few_texts_is_called_by_its_name(tmp_path):
+    (tmp_path / "a.csv").write_text("label,text\n" + "".join(f"{c},{c} {n}\n" for c in "xy" for n in range(20)))
+    with pytest.raises(DataError, match="class 'label' has 1 example: "):
+        read(ClassificationSettings(data=(str(tmp_path / "a.csv"),)))
+
+
+def test_what_is_refused(tmp_path, data, capsys):
     with pytest.raises(ConfigError, match="one table .* got nothing"):
         train("classification", *SMALL, "--out", tmp_path / "run")
     with pytest.raises(DataError, match="are longer than the context of 2 tokens"):
@@ -169,5 +175,6 @@ def test_what_is_refused(tmp_path, data):
         train("classification", *data, *SMALL, "--tokenizer", "none.txt", "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
     train("classification", *data, *SMALL, "--context-length", 4, "--truncate", "--steps", 0, "--out", tmp_path / "run")
+    assert re.search("^train: [1-9][0-9]* of [0-9]+ texts are cut after 2 tokens$", capsys.readouterr().err, re.M)
     task = open_run(RunFolder(tmp_path / "run"), TASKS)
     assert {len(ids) for ids, _ in task._encoded["train"]} == {4}

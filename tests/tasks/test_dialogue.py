@@ -172,13 +172,15 @@ def test_files_of_all_kinds_together(tmp_path):
     assert said == {("你好", "嗨"), ("a", "b"), ("Add\n\n1 2", "3"), ("说", "好")}
 
 
-def test_conversations_longer_than_the_context(tmp_path):
+def test_conversations_longer_than_the_context(tmp_path, capsys):
     path = write(tmp_path / "a.yml", [["a", "b"], ["x" * 90, "y"], ["z" * 30, "c", "d", "e"], ["f", "g"]])
     flags = ["--data", path, *BASE[2:], "--steps", "0", "--vocab-size", "261", "--context-length", "32"]
     with pytest.raises(DataError, match="2 of 3 sequences are longer than the context of 32"):
         train("dialogue", *flags, "--out", tmp_path / "run")
     assert not (tmp_path / "run").exists()
     train("dialogue", *flags, "--truncate", "--out", tmp_path / "run")
+    longer = "2 of 3 conversations are longer than the context of 32 tokens: 1 left out, 1 without their first"
+    assert longer in capsys.readouterr().err
     task = open_run(RunFolder(tmp_path / "run"), TASKS)
     assert sum(len(part) for part in task.examples.values()) == 3  # without the second
     split = next(name for name, part in task.examples.items() if any(len(e.said) == 4 for e in part))

@@ -54,7 +54,7 @@ def test_it_learns_to_write_the_second_half_and_stops_by_itself(folder: Path, tm
     assert evaluate.main([str(tmp_path / "run")]) == 0
     report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))["scores"]
     ours = next(scores for name, scores in report.items() if name.startswith("this model"))
-    assert ours["accuracy"] > 0.95
+    assert ours["accuracy"] > 0.9
     without_memory = math.exp(0.75 * math.log(6))  # three of four targets are then one of six words, the fourth the end
     assert ours["perplexity"] < 1.3 < without_memory / 2
     assert report["1-gram"]["perplexity"] > report["3-gram"]["perplexity"] > 0.9 * without_memory
@@ -75,12 +75,26 @@ def test_the_programs_shape_and_training_are_the_documents() -> None:
     assert AdamW(parameter).betas == (training.beta1, training.beta2)
 
 
+def test_the_first_word_of_a_text_is_the_same_word_as_elsewhere(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "run", "--steps", "1")
+    task = open_run(RunFolder(tmp_path / "run"), TASKS)
+    (cat_dog, _), (dog_cat, _) = (task.encode(Pair(text, " Hund")) for text in ("Cat dog", "dog cat"))
+    assert cat_dog == dog_cat[::-1]
+
+
+def test_a_context_shorter_than_the_longest_answer_is_no_error(folder: Path, tmp_path: Path) -> None:
+    run(folder, tmp_path / "run", "--context-length", "8", "--steps", "1")
+    assert evaluate.main([str(tmp_path / "run")]) == 0
+
+
 def test_ten_epochs_are_ten_times_the_batches_and_steps_replace_them(folder: Path, tmp_path: Path) -> None:
     run(folder, tmp_path / "epochs", "--epochs", "2")
     task = open_run(RunFolder(tmp_path / "epochs"), TASKS)
     training = task.config.training
     assert (training.steps, training.eval_interval) == (2 * task.steps_per_epoch, task.steps_per_epoch)
     assert task.steps_per_epoch == math.ceil(180 / 16)  # all texts are equally long
+    with pytest.raises(ConfigError, match="--epochs 3 and --steps 3 both"):
+        run(folder, tmp_path / "both", "--steps", "3", "--epochs", "3")
     run(folder, tmp_path / "steps", "--steps", "3")
     assert open_run(RunFolder(tmp_path / "steps"), TASKS).config.training.steps == 3
 

@@ -50,8 +50,9 @@ def _without_head(weights):
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match="holds no run"):
-        load_encoder(str(tmp_path))
+    for folder, why in ((tmp_path, "no config.toml"), (tmp_path / "missing", "it doesn't exist")):
+        with pytest.raises(CheckpointError, match=rf"holds no run \({why}\) and no BERT; begin with a masked_lm run"):
+            load_encoder(str(folder))
     (tmp_path / "pairs.tsv").write_text("".join(f"{n} a\t{n} b\n" for n in range(30)))
     small = ["--vocab-size", 260, "--d-model", 8, "--n-head", 2, "--n-encoder-layer", 1, "--n-decoder-layer", 1]
     train("translation", "--source", tmp_path / "pairs.tsv", *small, "--steps", 0, "--out", tmp_path / "run")

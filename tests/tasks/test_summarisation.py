@@ -81,7 +81,20 @@ def test_the_first_targets_are_quotes(tmp_path, data, copying):
     assert set(map(len, map(words, answers))) == {2}
     for step, among in ((0, [closest_quote(p.source, p.target, 2) for p in task.examples["train"]]), (150, None)):
         target = task.tokenizer.decode([i for i in task.batch(step)["targets"][0] if i >= 0])
-        assert target.removesuffix("<|end|>") in (among or task.targets("train"))
+        assert target.removesuffix("<|end|>").removeprefix(" ") in (among or task.targets("train"))
+
+
+def test_a_quote_has_the_ids_it_has_in_its_text(tmp_path, data):
+    train("summarisation", *data, *SMALL, "--steps", 2, "--quote-steps", 2, "--out", tmp_path / "run")
+    task, _, _ = evaluate.load_trained(RunFolder(tmp_path / "run"), "last")
+    for source, quote in task._quoting:
+        body = quote[:-1]  # without the end
+        assert any(source[i : i + len(body)] == body for i in range(len(source)))
+
+
+def test_steps_that_would_all_be_quotes_are_refused(tmp_path, data):
+    with pytest.raises(ConfigError, match="--quote-steps 3 of --steps 2"):
+        train("summarisation", *data, *SMALL, "--steps", 2, "--quote-steps", 3, "--out", tmp_path / "run")
 
 
 @pytest.mark.parametrize(

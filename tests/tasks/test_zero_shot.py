@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from minillm import zero_shot
-from minillm.errors import ConfigError, TokenError
+from minillm.errors import CheckpointError, ConfigError, TokenError
 from minillm.models import GPT, GPTConfig
 from minillm.tasks.zero_shot import likelihoods, similarities
 from minillm.tokenizers import CharTokenizer
@@ -80,6 +80,21 @@ def test_a_run_of_train_labels_each_line_of_a_file(tmp_path, capsys):
     assert capsys.readouterr().out.split() == [labels[i] for i in best]
     with pytest.raises(TokenError, match="4 of 4 texts have more than the 0 tokens"):
         zero_shot.main([str(run), *arguments, "--template", "aaaaaaaa {text}: {label}"])
+
+
+@pytest.mark.parametrize(
+    ("config", "found"),
+    [("", r"holds no run \(it doesn't exist\)"), ('[task]\nkind = "masked_lm"\n', "is a run of masked_lm")],
+    ids=["no folder", "a masked_lm run"],
+)
+def test_what_it_takes_is_said_where_it_is_given_something_else(tmp_path, config, found):
+    run = tmp_path / "run"
+    if config:
+        run.mkdir()
+        (run / "config.toml").write_text(config)
+    (tmp_path / "new.txt").write_text("a\n")
+    with pytest.raises(CheckpointError, match=f"run {found}; zero_shot takes .*sentence encoder.*minillm.train"):
+        zero_shot.main([str(run), "--labels", "a", "b", "--input", str(tmp_path / "new.txt")])
 
 
 def minilm() -> Path:

@@ -20,9 +20,9 @@ MODEL = {"w": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array([0.5, 
 OPTIMIZER = {"step": np.array(3), "m.0": np.ones((2, 3), np.float32)}
 
 
-def save(folder: Path, step: int, value: float = 0.0, best_step: int | None = None) -> Path:
+def save(folder: Path, step: int, value: float = 0.0, best_step: int | None = None, **state: object) -> Path:
     model = {**MODEL, "w": MODEL["w"] + np.float32(value)}
-    return checkpoints.save(folder, step, model, OPTIMIZER, {"step": step, "best_step": best_step})
+    return checkpoints.save(folder, step, model, OPTIMIZER, {"step": step, "best_step": best_step, **state})
 
 
 def hidden(folder: Path) -> list[str]:
@@ -148,6 +148,15 @@ def test_best_is_what_the_newest_state_says_or_the_newest(tmp_path: Path) -> Non
     warnings: list[str] = []
     best = checkpoints.best(tmp_path, warnings.append)
     assert best is not None and best.step == 8 and "step-4" in warnings[0]
+
+
+def test_the_untrained_start_is_the_best_only_where_a_later_step_was_evaluated_and_is_worse(tmp_path: Path) -> None:
+    save(tmp_path, 0, best_step=0, evaluated_step=0)
+    assert checkpoints.best(tmp_path) == checkpoints.newest(tmp_path)
+    for evaluated, expected in ((0, 7), (5, 0)):  # stopped before the first evaluation; the one at step 5 was worse
+        save(tmp_path, 7, best_step=0, evaluated_step=evaluated)
+        best = checkpoints.best(tmp_path, pytest.fail)
+        assert best is not None and best.step == expected
 
 
 def test_pruning_keeps_the_best_and_the_last_two(tmp_path: Path) -> None:

@@ -147,3 +147,16 @@ def test_the_best_checkpoint_is_kept(tmp_path: Path, quick: None) -> None:
     found = checkpoints.best(folder)
     assert found is not None and best is not None and best < 18
     assert found.step == best and checkpoints.saved_steps(folder) == [best, 18, 20]
+
+
+def test_stopped_before_its_first_evaluation_it_is_used_as_far_as_it_was_trained(tmp_path: Path, quick: None) -> None:
+    trainer = tiny.trainer(tmp_path / "run", tiny.settings(eval_interval=12))
+
+    def batch(step: int) -> tuple:
+        trainer.stop.requested = step == 4
+        return tiny.batch(step)
+
+    tiny.replace_batches(trainer, batch)
+    assert not trainer.train()
+    found = checkpoints.best(RunFolder(tmp_path / "run").checkpoints)
+    assert found is not None and found.step == trainer.state.step == 5

@@ -61,9 +61,11 @@ def test_an_existing_run_is_refused_with_the_command_to_type(run: RunFolder) -> 
 
 
 def test_the_config_comes_back_as_it_was(run: RunFolder) -> None:
-    with pytest.raises(CheckpointError, match="holds no run"):
+    with pytest.raises(CheckpointError, match=r"holds no run \(it doesn't exist\)"):
         run.load_config()
     run.path.mkdir(parents=True)
+    with pytest.raises(CheckpointError, match=r"holds no run \(no config\.toml\)"):
+        run.load_config()
     run.save_config(tiny.CONFIG)
     assert run.load_config() == tiny.CONFIG
 

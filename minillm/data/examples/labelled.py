@@ -105,10 +105,13 @@ def read_labelled(data: Sequence[str], names: Sequence[str] = ()) -> LabelledSet
     return _renumbered(found, names) if names else found
 
 
-def stratified(examples: Sequence[Labelled], n_validation: int, seed: int = 0) -> tuple[list[Labelled], list[Labelled]]:
+def stratified(
+    examples: Sequence[Labelled], n_validation: int, seed: int = 0, names: Sequence[str] = ()
+) -> tuple[list[Labelled], list[Labelled]]:
     """Training and validation examples, each class as frequent in both as the counts allow (see `shares`).
 
-    Equal texts of a class stay on one side. ConfigError where a side would be empty, DataError where a class would be.
+    Equal texts of a class stay on one side. ConfigError where a side would be empty, DataError where a class would be,
+    which calls it by its place in `names`.
     """
     check_count(n_validation, len(examples))
     members: dict[int, list[int]] = {}
@@ -120,9 +123,10 @@ def stratified(examples: Sequence[Labelled], n_validation: int, seed: int = 0) -
         own = members[label]
         picked = held_out([examples[i].text for i in own], share, seed)
         if not 0 < len(picked) < len(own):
+            called = f"class {names[label]!r}" if names else f"label {label}"
             raise DataError(
-                f"label {label} has {len(own)} examples: {len(picked)} to hold out, {len(own) - len(picked)} to train "
-                "on; each side needs one: add examples, or hold out another number"
+                f"{called} has {len(own)} {'example' if len(own) == 1 else 'examples'}: {len(picked)} to hold out, "
+                f"{len(own) - len(picked)} to train on; each side needs one: add examples, or hold out another number"
             )
         chosen.update(own[i] for i in picked)
     return divide(examples, chosen)

@@ -35,15 +35,16 @@ def pad(
 
 
 def fitting(
-    sequences: Sequence[Sequence[int] | np.ndarray], context_length: int, truncate: bool = False
+    sequences: Sequence[Sequence[int] | np.ndarray], context_length: int, truncate: bool | None = False
 ) -> list[Sequence[int] | np.ndarray]:
     """The sequences, none longer than the context: a longer one raises DataError, which counts them, or is cut at the
-    right where `truncate` asks for it."""
+    right where `truncate` asks for it. None: as False, for a task that has no --truncate to advise."""
     longer = [len(sequence) for sequence in sequences if len(sequence) > context_length]
     if longer and not truncate:
+        shorten = "leave them out" if truncate is None else "cut them with --truncate"
         raise DataError(
             f"{len(longer)} of {len(sequences)} sequences are longer than the context of {context_length} tokens, the "
-            f"longest has {max(longer)}; raise context_length, leave them out, or truncate them"
+            f"longest has {max(longer)}; {shorten}, or raise --context-length (not with --from, which brings its own)"
         )
     return [sequence[:context_length] for sequence in sequences]
 

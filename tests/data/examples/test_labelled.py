@@ -131,7 +131,9 @@ def test_equal_texts_of_a_class_stay_on_one_side():
 
 def test_a_class_too_small_for_both_sides_is_named():
     examples = [Labelled(str(i), 0) for i in range(99)] + [Labelled("rare", 1)]
-    with pytest.raises(DataError, match="label 1 has 1 examples: 0 to hold out, 1 to train on"):
+    with pytest.raises(DataError, match="^class 'odd' has 1 example: 0 to hold out, 1 to train on"):
+        stratified(examples, 10, names=["even", "odd"])
+    with pytest.raises(DataError, match="^label 1 has 1 example: 0 to hold out"):
         stratified(examples, 10)
     with pytest.raises(ConfigError, match="n_validation=100 of 100"):
         stratified(examples, 100)

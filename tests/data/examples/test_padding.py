@@ -37,8 +37,11 @@ def test_a_sequence_longer_than_the_length_is_named():
 
 def test_sequences_longer_than_the_context_are_counted_and_refused_or_cut_when_asked():
     sequences = [[1, 2], [1, 2, 3, 4], [1, 2, 3]]
-    with pytest.raises(DataError, match="2 of 3 sequences are longer than the context of 2 tokens, the longest has 4"):
+    counted = "2 of 3 sequences are longer than the context of 2 tokens, the longest has 4"
+    with pytest.raises(DataError, match=f"{counted}; cut them with --truncate, or raise --context-length"):
         fitting(sequences, 2)
+    with pytest.raises(DataError, match=f"{counted}; leave them out, or raise --context-length"):
+        fitting(sequences, 2, truncate=None)
     assert fitting(sequences, 2, truncate=True) == [[1, 2], [1, 2], [1, 2]]
     assert fitting(sequences, 4) == sequences
 
