@@ -1,4 +1,5 @@
 # Two commands do everything: `make train` and `make test`. Each first makes .venv and installs into it.
+# make book                                          opens the book's notebooks
 # make train ARGS="--preset char --corpus my.txt"     any flags of python -m minillm.train
 # make test  ARGS="tests/ops -k softmax"              any flags of pytest
 # make test  EXTRAS=test,oracle                       with torch, tiktoken and the other references to compare with
@@ -8,7 +9,7 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 EXTRAS ?= test
 LINT := $(if $(findstring lint,$(EXTRAS)),$(EXTRAS),lint)
 
-.PHONY: train test lint sanitize clean
+.PHONY: train test book lint sanitize clean
 
 train: .venv/installed-$(EXTRAS)
 	$(BIN)/python -m minillm.train $(ARGS)
@@ -16,6 +17,10 @@ train: .venv/installed-$(EXTRAS)
 # One thread a process: pytest-xdist already runs a process on each core.
 test: .venv/installed-$(EXTRAS)
 	OPENBLAS_NUM_THREADS=1 MINILLM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
+
+# The chapters in JupyterLab.
+book: .venv/installed-notebooks
+	$(BIN)/python -m jupyterlab notebooks $(ARGS)
 
 lint: .venv/installed-$(LINT)
 	$(BIN)/ruff check .
