@@ -1,8 +1,8 @@
 """What a fine-tuned model's answers are like, beyond the task's own scores: the measures of the document's section 9.5.
 
 classes     precision, recall and F1 of each, and which are taken for which
-texts       length, variety, repetition; fluency, their perplexity under a trigram model of the training answers' words;
-            coherence, what the own question (source, text) saves on an answer, compared with another one's
+texts       length, variety, repetition; fluency, their perplexity under a trigram model of the training answers' words.
+            (Coherence, what the own source saves on a target beside another one's: `TextToText.coherence`.)
 """
 
 from collections.abc import Sequence

@@ -44,3 +44,15 @@ def test_bad_input_is_named():
         rouge(["a"], [["a"]], "fr")
     with pytest.raises(DataError, match="1 texts and references for 2"):
         rouge(["a"], [["a"], ["b"]])
+
+
+@pytest.mark.parametrize("text", ["Кошка сидела на ковре", "Η γάτα κάθισε", "Der Bär läuft über die Brücke"])
+def test_a_perfect_summary_in_any_script_scores_1(text):
+    assert rouge([text], [[text]]) == {"rouge1": 1, "rouge2": 1, "rougeL": 1}
+
+
+def test_a_word_of_another_alphabet_among_english_ones_keeps_the_published_way():
+    """Stems are compared: 'runs' is 'running'. One word in fifty may be anything."""
+    references = [["the dog runs " * 20 + "café"]]
+    assert rouge(["the dog running"], [["the dog runs"]])["rouge1"] == 1
+    assert rouge(["the dog running " * 20 + "café"], references)["rouge1"] > 0.98

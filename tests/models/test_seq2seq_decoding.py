@@ -7,8 +7,9 @@ import math
 import numpy as np
 import pytest
 
+from minillm import seeding
 from minillm.errors import ConfigError, ShapeError
-from minillm.models import Seq2SeqConfig
+from minillm.models import Seq2Seq, Seq2SeqConfig
 from minillm.models.seq2seq_decoding import beam_search, greedy
 from minillm.tensor import Tensor
 from tests.models.seq2seq_data import END, PAD, START, STYLES, half_trained, make, sentences
@@ -243,3 +244,22 @@ def test_sources_that_cannot_be_read_are_refused():
         make().generate(np.full((1, 13), 3), 5)
     with pytest.raises(ShapeError, match=r"source must be \(batch, time\)"):
         make().generate([3, 4], 5)
+
+
+@pytest.mark.parametrize("beam_width", [None, 1, 3])
+def test_a_row_s_limit_is_its_own_whatever_stands_beside_it(beam_width):
+    seeding.seed(0)
+    model = Seq2Seq(Seq2SeqConfig(vocab_size=12, context_length=20, d_model=16, n_head=2, dropout=0.0)).eval()
+    source = np.random.default_rng(0).integers(3, 12, size=(6, 5))
+    limits = [0, 1, 2, 5, 9, 20]
+    together = model.generate(source, limits, beam_width=beam_width)
+    alone = [model.generate(source[i : i + 1], most, beam_width=beam_width)[0] for i, most in enumerate(limits)]
+    assert together == alone
+    assert [len(ids) <= most for ids, most in zip(together, limits, strict=True)] == [True] * 6
+
+
+@pytest.mark.parametrize("limits", [[1, 2], [1, -1, 1], 21])
+def test_limits_that_do_not_fit_are_refused(limits):
+    model = Seq2Seq(Seq2SeqConfig(vocab_size=12, context_length=20, d_model=16, n_head=2))
+    with pytest.raises(ConfigError, match="one number or one for each of the 3 sources"):
+        model.generate(np.full((3, 4), 5), limits)

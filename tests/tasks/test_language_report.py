@@ -3,6 +3,7 @@
 import math
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from minillm.tasks.language_report import (
     loss_by_position,
     open_language_run,
     predict,
+    text_measures,
 )
 from minillm.tensor import Tensor
 from minillm.training.evaluate import evaluate as loss_of
@@ -140,3 +142,27 @@ def test_flags_of_tasks_are_refused(run: Path) -> None:
     for flags in (["--split", "test"], ["--input", "-"]):
         with pytest.raises(ConfigError, match="is a language model's run"):
             evaluate.main([str(run), *flags])
+
+
+def test_a_single_last_position_gets_no_mark_of_its_own() -> None:
+    position = np.arange(1, 9)  # a window of 8: the mark 8 would stand for one position
+    found = Predictions(position, position, position.astype(float), position)
+    assert loss_by_position(found) == ([1, 2, 4], [1, 2.5, 6])
+
+
+def test_samples_in_chinese_are_compared_by_characters() -> None:
+    pytest.importorskip("sacrebleu")
+    line = "我爱北京天安门上的太阳"
+    ids = np.frombuffer((line * 4).encode(), np.uint8).astype(np.int64)[None].repeat(2, 0)
+
+    class Bytes:
+        def decode(self, piece):
+            return bytes(piece.astype(np.uint8)).decode("utf-8", "replace")
+
+    model = GPT(GPTConfig(vocab_size=256, context_length=64, d_model=8, n_head=1))
+    trained = SimpleNamespace(tokenizer=Bytes(), model=model)
+    measures = text_measures(trained, ids, NGram.train(ids[0], 256, 2))
+    assert measures["self-BLEU"] == pytest.approx(100)
+    other = ids.copy()
+    other[1, -3:] = np.frombuffer("月".encode(), np.uint8)  # one character of 44 is another: by words, nothing is alike
+    assert 80 < text_measures(trained, other, NGram.train(ids[0], 256, 2))["self-BLEU"] < 100

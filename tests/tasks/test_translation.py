@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -149,3 +150,18 @@ def test_of_a_few_pairs_one_is_held_out(tmp_path):
     table.write_text("a\tb\nc\td\ne\tf\n", encoding="utf-8")
     splits = read(TranslationSettings(source=str(table)))
     assert {split: len(pairs) for split, pairs in splits.items()} == {"train": 2, "validation": 1}
+
+
+def test_the_report_says_what_the_answers_are_like(tmp_path, monkeypatch, files):
+    pytest.importorskip("sacrebleu", reason="BLEU needs sacrebleu")
+    run(monkeypatch, *files, *SMALL, "--steps", "40", "--out", str(tmp_path / "run"))
+    evaluate.main([str(tmp_path / "run"), "--report"])
+    written = (tmp_path / "run" / "report.md").read_text(encoding="utf-8")
+    assert "| distinct-2 |" in written and "| fluency" in written
+    assert "![loss of the training and of the validation](loss.png)" in written
+    saved = float(re.search(r"its own source saves (-?[\d.]+) nats a token", written)[1])
+    task, model, _ = evaluate.load_trained(RunFolder(tmp_path / "run"))
+    own = [task.encode(pair) for pair in task.examples["validation"]]
+    other = [(source, target) for (source, _), (_, target) in zip(own[1:] + own[:1], own, strict=True)]
+    losses = [model(**task.collate(pairs))[1].item() for pairs in (own, other)]
+    assert saved == pytest.approx(losses[1] - losses[0], abs=1e-3)
