@@ -11,7 +11,9 @@
 # %% [markdown]
 # # 01 Language models and n-grams
 #
-# Covers section 2.1 of the document (what a language model is). Formulas: [2.1-ngram]
+# Covers section 2.1 of the document (what a language model is).
+#
+# Formulas: [2.1-ngram]
 #
 # The document says that a language model estimates how probable a word is in its context, that the early ones, n-grams,
 # did so by counting words that stand next to each other, and that counting has its limits with long texts. Here we build
@@ -64,7 +66,8 @@ formula("2.1-ngram")
 # A text of fourteen words, and its bigrams:
 
 # %%
-words = "the dog saw the cat and the cat saw the dog and the bird".split()
+text = "the dog saw the cat and the cat saw the dog and the bird"
+words = text.split(" ")
 pairs = {}
 for before, word in zip(words, words[1:], strict=False):
     followers = pairs.setdefault(before, {})
@@ -89,7 +92,7 @@ for before, followers in pairs.items():
 
 # %%
 product, surprise = 1.0, 0.0
-sentence = "the cat saw the dog".split()
+sentence = ["the", "cat", "saw", "the", "dog"]
 for before, word in zip(sentence, sentence[1:], strict=False):
     chance = pairs[before][word] / sum(pairs[before].values())
     product *= chance
@@ -177,7 +180,7 @@ for name, p in {"p = c / N": c / N, "p uniform": np.full(3, 1 / 3)}.items():
         step = eps * (np.eye(3)[a] - np.eye(3)[b])
         slope = (log_likelihood(p + step) - log_likelihood(p - step)) / (2 * eps)
         bend = (log_likelihood(p + step) - 2 * log_likelihood(p) + log_likelihood(p - step)) / eps**2
-        print(f"  chance moved from word {b} to word {a}: slope {slope:7.4f}, second derivative {bend:7.2f}")
+        print(f"  chance moved from word {b} to word {a}: slope {abs(slope):.4f}, second derivative {bend:7.2f}")
 
 # %% [markdown]
 # Flat in every direction at the counts, and bending down; not flat elsewhere.
@@ -222,9 +225,9 @@ np.testing.assert_allclose(p, c / N, atol=1e-9)
 # %%
 documents = stories.documents(220)
 train, held = "".join(documents[:200]), "".join(documents[200:])
-docs = "".join(corpora.load("python-docs").documents())[:200_000]
-docs_train, docs_held = docs[:180_000], docs[180_000:]
-say(f"Stories: {len(train):,} characters to count, {len(held):,} held out. One begins: *{documents[0][:118]}*")
+docs = "".join(corpora.load("python-docs").documents())[:120_000]
+docs_train, docs_held = docs[:108_000], docs[108_000:]
+say(f"Stories: {len(train):,} characters to count, {len(held):,} held out. One begins: *{documents[0][:118]} …*")
 
 # %%
 after = count(train, 2)
@@ -259,7 +262,7 @@ axes.set(xlabel="next character", ylabel="character before")
 axes.set_xticks(range(27), ["␣", *letters[1:]])
 axes.set_yticks(range(27), ["␣", *letters[1:]])
 figure.colorbar(picture, ax=axes, label="√P(next | before)")
-show(figure, "Bigram of characters in python-docs: after q comes u, and most letters end a word now and then.")
+show(figure, "Bigrams of characters in python-docs: a dark square is a character that nearly always follows.")
 
 # %% [markdown]
 # ## Writing by order 1 to 5
@@ -323,12 +326,12 @@ say(
 # places to show them.
 
 # %%
-for n in range(1, 9):
+for n in (1, 2, 3, 4, 6, 8):
     counts = count(train, n)
     groups = [(tuple(held[t - n + 1 : t]), held[t]) for t in range(n - 1, len(held))]
     unseen = sum(w not in counts.get(h, ()) for h, w in groups)
-    print(f"order {n}: {sum(map(len, counts.values())):7,} of {len(set(train)) ** n:18,} groups seen;", end=" ")
-    print(f"{unseen:4} of the {len(groups):,} held-out groups never: {'' if unseen else 'not '}infinite loss")
+    print(f"order {n}: {sum(map(len, counts.values())):6,} of {len(set(train)) ** n:19,} groups seen;", end=" ")
+    print(f"of the held-out ones {unseen / len(groups):.2%} never; the loss is {'infinite' if unseen else 'finite'}")
 
 # %% [markdown]
 # What wasn't seen must get some chance, and what was seen must give it up. This is called **smoothing**. The simplest
@@ -444,11 +447,11 @@ def ids_of(tokens, vocabulary=alphabet):
     return np.array([vocabulary[token] for token in tokens])
 
 
-V, piece = len(alphabet), held[:4000]
+V, part, piece = len(alphabet), train[:60_000], held[:3000]
 for n in range(1, 6):
-    p = interpolated(kneser_ney_levels(train, n), V)
+    p = interpolated(kneser_ney_levels(part, n), V)
     ours = [p(piece[t], tuple(piece[max(0, t - n + 1) : t])) for t in range(len(piece))]
-    model = NGram.train(ids_of(train), V, order=n)  # Kneser-Ney, if nothing else is said
+    model = NGram.train(ids_of(part), V, order=n)  # Kneser-Ney, if nothing else is said
     np.testing.assert_allclose(model.probabilities(ids_of(piece)), ours, rtol=1e-10)
     loss = model.evaluate(ids_of(piece))
     assert math.isclose(loss, np.mean([nats(chance) for chance in ours[1:]]))
@@ -458,14 +461,16 @@ for n in range(1, 6):
 
 # %%
 for k in (0, 0.5):
-    counts = count(train, 3)
+    counts = count(part, 3)
     ours = [add_k(counts, piece[t], tuple(piece[t - 2 : t]), k, V) for t in range(2, len(piece))]
-    model = NGram.train(ids_of(train), V, order=3, smoothing="add-k", k=k)
+    model = NGram.train(ids_of(part), V, order=3, smoothing="add-k", k=k)
     np.testing.assert_allclose(model.probabilities(ids_of(piece))[2:], ours, rtol=1e-12)
     print(f"add-k with k = {k}: {len(ours)} chances equal")
 
-model = NGram.train(ids_of(words, sorted_ids := {w: i for i, w in enumerate(sorted(set(words)))}), 6, 2, "backoff")
-print("back-off, after saw: ", model.distribution([sorted_ids["saw"]]).round(4), list(sorted_ids))
+place = {word: i for i, word in enumerate(sorted(set(words)))}
+model = NGram.train(ids_of(words, place), len(place), order=2, smoothing="backoff")
+after_saw = model.distribution([place["saw"]])
+print("back-off, after saw:", ", ".join(f"{word} {after_saw[i]:.4f}" for word, i in place.items()))
 
 # %% [markdown]
 # The last line by hand: *saw* was followed by *the* twice and by nothing else. The discount is taken from that count, and given to
@@ -475,14 +480,12 @@ print("back-off, after saw: ", model.distribution([sorted_ids["saw"]]).round(4),
 d = discount(count(words, 2))
 lower = model.distribution([])
 p_the = (2 - d) / 2
-alpha = (1 - p_the) / (1 - lower[sorted_ids["the"]])
-by_hand = [p_the if word == "the" else alpha * lower[i] for word, i in sorted_ids.items()]
-print(
-    f"d = {d:.4f}, P(the | saw) = (2 − d)/2 = {p_the:.4f}, α = {1 - p_the:.4f}/{1 - lower[sorted_ids['the']]:.4f}",
-    end=" ",
-)
-print(f"= {alpha:.4f}, P(cat | saw) = α · {lower[sorted_ids['cat']]:.4f} = {by_hand[sorted_ids['cat']]:.4f}")
-np.testing.assert_allclose(by_hand, model.distribution([sorted_ids["saw"]]), rtol=1e-12)
+rest = 1 - lower[place["the"]]
+alpha = (1 - p_the) / rest
+by_hand = [p_the if word == "the" else alpha * lower[i] for word, i in place.items()]
+print(f"d = {d:.4f}, P(the | saw) = (2 − d)/2 = {p_the:.4f}, α = {1 - p_the:.4f}/{rest:.4f} = {alpha:.4f}")
+print(f"P(cat | saw) = α · {lower[place['cat']]:.4f} = {by_hand[place['cat']]:.4f}")
+np.testing.assert_allclose(by_hand, after_saw, rtol=1e-12)
 
 # %% [markdown]
 # ## Picture: the ladder
@@ -516,7 +519,7 @@ axes.axhline(floor, color="black", linestyle="--", linewidth=1, label="entropy o
 axes.set(xlabel="order, with Kneser-Ney smoothing", ylabel="held-out loss, bits per byte")
 axes.set_xticks(range(6), names)
 axes.legend()
-show(figure, "Each word or character more of context lowers the loss, less and less; the floor isn't reached.")
+show(figure, "Every step of context lowers the loss; the floor of the stories is still far below the last.")
 
 # %%
 exact = sum(stories.GRAMMAR.bits(next(stories.GRAMMAR.derivations(text))) for text in documents[200:])
@@ -531,72 +534,67 @@ say(
 #
 # Why stop at five? The document says that n-grams have limits with long text. Here they are. More context can only help a model
 # that knows all chances; a model that has to *count* them sees ever fewer examples of each. The curves show three ways to deal with
-# that, on the documentation of Python by bytes.
+# that, on the documentation of Python by bytes, and dashed what the model says of the text it counted.
 
 # %%
-orders = [1, 2, 3, 4, 5, 6, 8, 10, 12]
+orders = [1, 2, 3, 4, 5, 6, 8, 12]
 counted, judged = in_bytes
+levels = NGram.train(counted, 256, orders[-1], "add-k").levels  # its first n are those of order n
 curves = {
-    "Kneser-Ney": [],
-    "add 1": [],
-    "add 0.000001: nearly no smoothing": [],
-    "no smoothing, on the text it counted": [],
+    "add 1": [NGram(256, levels[:n], "add-k", 1).evaluate(judged) for n in orders],
+    "add 0.000001: nearly no smoothing": [NGram(256, levels[:n], "add-k", 1e-6).evaluate(judged) for n in orders],
+    "Kneser-Ney": [NGram.train(counted, 256, n).evaluate(judged) for n in orders],
+    "no smoothing, on the text it counted": [NGram(256, levels[:n], "add-k", 0).evaluate(counted) for n in orders],
 }
-for n in orders:
-    makers = [("kneser-ney", 0), ("add-k", 1), ("add-k", 1e-6)]
-    found = [NGram.train(counted, 256, n, name, k).evaluate(judged) for name, k in makers]
-    found.append(NGram.train(counted, 256, n, "add-k", 0).evaluate(counted))
-    for curve, loss in zip(curves.values(), found, strict=True):
-        curve.append(loss / math.log(2))
-
+curves = {name: np.array(losses) / math.log(2) for name, losses in curves.items()}
 figure, axes = plt.subplots(figsize=(7.5, 4))
 for name, bits in curves.items():
     axes.plot(orders, bits, "--" if "counted" in name else "-", marker="o", markersize=4, label=name)
-axes.set(xlabel="order: bytes in a group", ylabel="loss, bits per byte", ylim=(0, 8))
-axes.legend()
-show(
-    figure, "Held-out loss against order: it turns up where counts are trusted too much, and flattens with Kneser-Ney."
-)
+axes.set(xlabel="order: bytes in a group", ylabel="loss, bits per byte", ylim=(0, 8.2))
+axes.legend(loc="upper left", fontsize=8)
+show(figure, "Loss against order: with add-k it turns up, be k large or tiny; with Kneser-Ney it flattens.")
 
 # %%
-best = int(np.argmin(curves["add 0.000001: nearly no smoothing"]))
+rough, kneser_ney = curves["add 0.000001: nearly no smoothing"], curves["Kneser-Ney"]
 say(
-    f"Nearly without smoothing the loss is least at order {orders[best]} "
-    f"({curves['add 0.000001: nearly no smoothing'][best]:.2f} bits) and then **turns up**, to "
-    f"{curves['add 0.000001: nearly no smoothing'][-1]:.2f} at order 12, more than half way to the 8 bits of knowing nothing. "
-    f"With Kneser-Ney it never turns up by much, but from order 6 to 12 it moves by "
-    f"{curves['Kneser-Ney'][orders.index(6)] - curves['Kneser-Ney'][-1]:.3f} bits only: "
-    "there is nothing left for a longer context to say. On the text it counted, the model is nearly sure of everything."
+    f"Nearly without smoothing the loss is least at order {orders[rough.argmin()]}, {rough.min():.2f} bits, and then **turns "
+    f"up**, to {rough[-1]:.2f} at order 12, where knowing nothing costs 8. With none at all it would be infinite. With "
+    f"Kneser-Ney it doesn't turn up, but from order 6 to 12 it moves by {abs(kneser_ney[5] - kneser_ney[-1]):.3f} bits "
+    "only: a context as long as that has hardly ever been seen, so that the shorter one is asked. On the text that it "
+    f"counted, the model of order 12 pays {curves['no smoothing, on the text it counted'][-1]:.2f} bits: it knows it by heart."
 )
 
 # %% [markdown]
 # ### What no order reaches
 #
-# And some things are out of reach altogether. In each story a child is named at the beginning and comes back later, dozens of
-# words on. Whoever remembers the name knows it. What does a 5-gram of words know? At each place where a name stands, we ask for the chance
-# of the right name among all the names.
+# And some things are out of reach altogether. In each story a child is named at the beginning and comes back later, often dozens
+# of words on. Whoever remembers the name knows it. What does a 5-gram of words know? In 300 stories more, at each place where a
+# name stands, we ask for the chance of the right name, as a share of that of all names.
 
 # %%
 model = NGram.train(ids_of(words_of(train), vocabulary), len(vocabulary), order=5)
-name_of = {entry[0] for entry in stories.WORDS["child"].entries}
-children = ids_of([word for word in vocabulary if word.strip() in name_of], vocabulary)
-shares = {"first": [], "later": [], "within four words": []}
-for text in documents[200:]:
-    tokens, last = words_of(text), None
+spellings = {entry[0]: [] for entry in stories.WORDS["child"].entries}  # with and without a space before it
+for word, i in vocabulary.items():
+    if word.strip() in spellings:
+        spellings[word.strip()].append(i)
+shares, any_name = {"first": [], "later": []}, []
+for text in stories.documents(520)[220:]:
+    tokens, kind = words_of(text), "first"
     for t, token in enumerate(tokens):
-        if token.strip() in name_of:
-            chances = model.distribution(ids_of(tokens[max(0, t - 4) : t], vocabulary))
-            kind = "first" if last is None else "later" if t - last > 4 else "within four words"
-            shares[kind].append(chances[vocabulary[token]] / chances[children].sum())
-            last = t
+        if (name := token.strip()) in spellings:
+            before = [vocabulary[word] for word in tokens[max(0, t - 4) : t] if word in vocabulary]
+            chances = model.distribution(np.array(before, int))
+            any_name.append(sum(chances[ids].sum() for ids in spellings.values()))
+            shares[kind].append(chances[spellings[name]].sum() / any_name[-1])
+            kind = "later"
+print(f"that a name comes: mean chance {np.mean(any_name):.3f}")
 for kind, values in shares.items():
-    if values:
-        print(f"{kind:18} {len(values):3} names, mean chance of the right one {np.mean(values):.3f}")
-print(f"guessing among {len(name_of)} names gives {1 / len(name_of):.3f}")
+    print(f"which one, {kind} in the story: mean chance {np.mean(values):.3f}, of {len(values):,} places")
+print(f"guessing among {len(spellings)} names gives {1 / len(spellings):.3f}")
 
 # %% [markdown]
-# The model knows well *that* a name must come, and hardly at all *which*: it left the five words long ago. To remember it would
-# take an order of a hundred, and counts of groups of a hundred words, each of which occurs once. A model that carries
+# The model often knows *that* a name must come. *Which* name it can only guess, the tenth time no better than the first: four
+# words back the name isn't there. To reach it would take an order of a hundred, and counts of groups of a hundred words, each of which occurs once. A model that carries
 # something along from the beginning, or can look back at it, is what the rest of this book is about.
 
 # %% [markdown]
@@ -671,13 +669,17 @@ say(
 # better than the entropy allows, which is how one can tell that something is wrong.
 
 # %%
-for n in (5, 10, 20, 40):
-    model = NGram.train(ids_of(train), V, n, "add-k", 0)
-    honest = NGram.train(ids_of(train), V, n).evaluate(ids_of(held))
-    seen = bits_per_byte(model.evaluate(ids_of(train)), len(train), train)
-    note = "below the floor: impossible for unseen text" if seen < floor else ""
-    print(f"order {n:2}: {seen:.4f} bits per byte on the text counted, with Kneser-Ney", end=" ")
-    print(f"{honest / math.log(2):.4f} held out; {note}")
+counted, judged = (ids_of(words_of(text), vocabulary) for text in (train, held))
+levels = NGram.train(counted, len(vocabulary), 20, "add-k").levels
+for n in (2, 3, 5, 10, 20):
+    by_heart = NGram(len(vocabulary), levels[:n], "add-k", 0).evaluate(counted)
+    seen = bits_per_byte(by_heart, len(counted), train)
+    honest = bits_per_byte(NGram.train(counted, len(vocabulary), n).evaluate(judged), len(judged), held)
+    print(
+        f"words, order {n:2}: on the text counted {seen:.4f} bits per byte, with Kneser-Ney held out {honest:.4f}",
+        end="",
+    )
+    print("; below the floor" if seen < floor else "")
 print(f"the floor is {floor:.4f}")
 
 # %% [markdown]

@@ -364,7 +364,7 @@ for ahead in (-5.0, 0.0, 2.0, 5.0, 10.0, 20.0):
 #
 # Section 4.3.4 has the labels 5 and 6, and 0.4 and 0.6 for their probabilities. It writes
 #
-# $$L = -[5 \ln 0.4 + 6 \ln 0.6] = -[1.386 + 1.792] = -3.178,$$
+# $$L = -[5 \log 0.4 + 6 \log 0.6] = -[1.386 + 1.792] = -3.178,$$
 #
 # and concludes that the loss is 3.178. None of the numbers is what it stands for:
 
@@ -430,7 +430,7 @@ np.testing.assert_allclose(best * ids.sum() - ids, 0, atol=1e-12)
 # %% [markdown]
 # ## The gradient check
 #
-# One trap: `gradient_check` sums the results up, and probabilities sum to 1 whatever the scores. Every backward that
+# One trap: `gradient_check` sums the results up, and probabilities sum to 1 whatever the scores. Even a backward that
 # returns zeros would pass. So they are weighted first, each by another number.
 
 # %%
@@ -499,9 +499,7 @@ def compare(name, mine, library, *arrays):
     results[1].sum().backward()
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(a.grad, b.grad, rtol=1e-12, atol=1e-15)
-    print(
-        f"{name:14} results of shape {results[0].shape} equal, and {len(arrays)} gradients of shape {arrays[0].shape}"
-    )
+    print(f"{name:14} equal: the result, shape {results[0].shape}, and the gradients of {len(arrays)} input(s)")
 
 
 compare("softmax", lambda x: softmax(x) * weights, lambda x: ml.ops.softmax(x) * weights, scores)
@@ -535,10 +533,7 @@ right.set(xlabel="wrong score − right score (nats)", ylabel="∂L/∂(wrong sc
 for axis in (left, right):
     axis.axvline(0, color="0.8", zorder=0)
     axis.legend()
-show(
-    figure,
-    "The surer of the wrong word, the more cross-entropy charges and pulls; squared error's gradient goes back to 0.",
-)
+show(figure, "The surer of the wrong word, the harder cross-entropy pulls; squared error stops pulling.")
 
 # %% [markdown]
 # ## Picture: learning from a bad start
@@ -596,7 +591,7 @@ views.landscape(
     lambda s: distance([*s, 0.0]).array,
     np.zeros(2),
     path=paths["squared error of p"][::4],
-    unit="squared error",
+    unit="p²",
     **around,
 )
 
@@ -661,7 +656,7 @@ for name, value in [
 
 row = engine.Tensor(np.zeros((6, 3)))
 cross_entropy(row, targets=np.array([0] + 5 * [IGNORED])).backward()
-print(f"largest gradient of the shortest sentence: {abs(row.grad).max():.4f}; ", end="")
+print(f"the shortest as a batch of its own: largest gradient {abs(row.grad).max():.4f}; ", end="")
 print(f"divided by all positions instead: {abs(row.grad).max() / 6:.4f}")
 
 # %% [markdown]

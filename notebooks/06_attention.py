@@ -15,9 +15,9 @@
 #
 # Formulas: [4.2.1]
 #
-# The document states the formula under the title "derivation" and derives nothing: where queries, keys and values come from,
-# why $\sqrt{d_k}$, what several heads are, is left out, and the numbers of its case study don't follow from the formula. All of that is made up for
-# here.
+# The document states the formula under the title "derivation" and derives nothing: where queries, keys and values come
+# from, why $\sqrt{d_k}$ and what several heads are is left out, and the numbers of its case study don't follow from the
+# formula. Here all of it is derived and computed.
 #
 # You need: chapter 04 (its engine is used throughout), softmax as a word, matrix products.
 
@@ -35,12 +35,13 @@ formula("4.2.1")
 # %% [markdown]
 # ## The idea
 #
-# A dictionary is a lookup by equality: the query either is one of the keys, and you get that key's value, or it isn't, and you get nothing.
-# Nothing in between exists, so there is nothing to differentiate. **Attention is a lookup by similarity**: the query is compared with
-# *every* key, the comparisons become shares that sum to 1, and you get the mixture of all values by these shares.
+# A dictionary is a lookup by equality: the query either is one of the keys, and you get that key's value, or it isn't, and
+# you get nothing. Nothing in between exists, so there is nothing to differentiate. **Attention is a lookup by similarity**:
+# the query is compared with *every* key, the comparisons become shares that sum to 1, and you get the mixture of all values
+# by these shares.
 #
-# Similarity is the dot product: large where two vectors point the same way. Softmax makes shares of it. Multiply the
-# query by a growing number, and the mixture turns into the lookup that we know:
+# Similarity is the dot product: large where two vectors point the same way. Softmax makes shares of it. Multiply the query
+# by a growing number, and the mixture turns into the lookup that we know:
 
 # %%
 keys = np.array([[1.0, 0.0], [0.0, 1.0], [-1.0, 0.0]])
@@ -53,15 +54,16 @@ for sharpness in (0, 1, 4, 100):
     print(f"sharpness {sharpness:3}: shares {shares.round(3)}, result {shares @ values:.3f}")
 
 # %% [markdown]
-# At 0 all values count the same; at 100 it is a dictionary. Between them the result moves smoothly with the query, with each key and
-# with each value, so all three can be learnt.
+# At 0 all values count the same; at 100 it is a dictionary. Between them the result moves smoothly with the query, with
+# each key and with each value, so all three can be learnt.
 #
-# In **self-attention** a sequence looks things up in itself. Each token's vector $x_t$ is made into three others, by three matrices that are learnt:
+# In **self-attention** a sequence looks things up in itself. Each token's vector $x_t$ is made into three others, by three
+# matrices that are learnt:
 #
 # $$q_t = x_t W_Q \quad\text{(what it looks for)}, \qquad k_t = x_t W_K \quad\text{(what it offers)}, \qquad v_t = x_t W_V \quad\text{(what it hands over)}.$$
 #
-# Three, because these are three questions. In "the cat sat", *sat* may look for a subject, offer itself as a verb, and hand over that
-# sitting is done. With $x_t$ in all three places, every token would mostly find itself.
+# Three, because these are three questions. In "the cat sat", *sat* may look for a subject, offer itself as a verb, and hand
+# over that sitting is done. With $x_t$ in all three places, every token would mostly find itself.
 
 # %% [markdown]
 # ## A worked example
@@ -78,7 +80,8 @@ for name, value in {"Q = x W_Q": Q, "K = x W_K": K, "V = x W_V": V}.items():
     print(f"{name}\n{value}")
 
 # %% [markdown]
-# Every query with every key: row $i$ of $S = QK^\top$ holds the scores of query $i$. Then the division by $\sqrt{d_k}$, explained below.
+# Every query with every key: row $i$ of $S = QK^\top$ holds the scores of query $i$. Then the division by $\sqrt{d_k}$,
+# explained below.
 
 # %%
 S = Q @ K.T
@@ -107,13 +110,14 @@ print(f"O = P V\n{mixed.round(4)}")
 # %% [markdown]
 # ## Why softmax
 #
-# Many functions make shares of scores. Softmax is what you get if you ask for two things at once: a large mean score $\sum_i p_i s_i$, and not to put everything on one
-# card, measured by the entropy $-\sum_i p_i \ln p_i$. With a multiplier $\lambda$ for $\sum_i p_i = 1$, the derivative with respect to
-# $p_i$ must be 0 at the best shares:
+# Many functions make shares of scores. Softmax is what you get if you ask for two things at once: a large mean score
+# $\sum_i p_i s_i$, and not to put everything on one card, measured by the entropy $-\sum_i p_i \ln p_i$. With a multiplier
+# $\lambda$ for $\sum_i p_i = 1$, the derivative with respect to $p_i$ must be 0 at the best shares:
 #
 # $$s_i - \ln p_i - 1 - \lambda = 0 \quad\Longrightarrow\quad p_i = e^{s_i}\,e^{-1-\lambda} = \frac{e^{s_i}}{\sum_j e^{s_j}}.$$
 #
-# The factor $e^{-1-\lambda}$ is the same for all $i$, so it can only be what makes them sum to 1. Do any other shares reach more?
+# The factor $e^{-1-\lambda}$ is the same for all $i$, so it can only be what makes them sum to 1. Do any other shares reach
+# more?
 
 # %%
 scores = scaled[0]
@@ -132,27 +136,28 @@ assert mean_score_and_entropy(others).max() < mean_score_and_entropy(P[0])
 # %% [markdown]
 # ## Why $\sqrt{d_k}$
 #
-# A score is a sum of $d_k$ products, $q \cdot k = \sum_{c=1}^{d_k} q_c k_c$. Let all entries be independent, with mean 0 and variance 1. Each product has mean 0
-# and variance $E[q_c^2 k_c^2] = E[q_c^2]\,E[k_c^2] = 1$, and the variances of independent terms add up:
+# A score is a sum of $d_k$ products, $q \cdot k = \sum_{c=1}^{d_k} q_c k_c$. Let all entries be independent, with mean 0
+# and variance 1. Each product has mean 0 and variance $E[q_c^2 k_c^2] = E[q_c^2]\,E[k_c^2] = 1$, and the variances of
+# independent terms add up:
 #
 # $$\mathrm{Var}(q \cdot k) = d_k, \qquad \mathrm{Var}\!\left(\frac{q \cdot k}{\sqrt{d_k}}\right) = \frac{d_k}{(\sqrt{d_k})^2} = 1.$$
 #
-# So undivided scores lie further apart the wider the heads are, and softmax of scores far apart is all or nothing. Divided, they are of one size
-# whatever $d_k$ is. Measured:
+# So undivided scores lie further apart the wider the heads are, and softmax of scores far apart is all or nothing. Divided,
+# they are of one size whatever $d_k$ is. Measured:
 
 # %%
 rng = np.random.default_rng(64)
 print("  d_k   Var(q·k)   Var(q·k / √d_k)")
 for d_k in (1, 4, 16, 64, 256):
-    q, k = rng.normal(size=(2, 20_000, d_k))
+    q, k = rng.normal(size=(2, 10_000, d_k))
     dots = (q * k).sum(axis=1)
     print(f"{d_k:5} {dots.var():10.2f} {(dots / np.sqrt(d_k)).var():17.3f}")
 
 # %% [markdown]
 # ## The code
 #
-# Softmax first. Two details are there for the corners: the largest score is subtracted, which changes nothing (it cancels) but keeps `exp` from
-# overflowing; and a row without any visible key, all $-\infty$, gets zeros where $0/0$ would stand.
+# Softmax first. Two details are there for the corners: the largest score is subtracted, which changes nothing (it cancels)
+# but keeps `exp` from overflowing; and a row without any visible key, all $-\infty$, gets zeros where $0/0$ would stand.
 #
 # For its backward we need how $p_i$ moves with $s_j$. With $Z = \sum_m e^{s_m}$, the quotient rule gives
 #
@@ -189,18 +194,25 @@ def softmax_backward(dp, saved):
 # %% [markdown]
 # ## Attention as a pair
 #
-# Forward is three lines: $S = QK^\top/\sqrt{d_k}$, $P = \mathrm{softmax}(S)$, $O = PV$. Backward walks them from the end, given $dO$:
+# Forward is three lines: $S = QK^\top/\sqrt{d_k}$, $P = \mathrm{softmax}(S)$, $O = PV$. Backward walks them from the end,
+# given $dO$:
 #
-# 1. $O = PV$ is a matrix product. By chapter 04's rule ($dA = G B^\top$, $dB = A^\top G$): $dP = dO\,V^\top$ and $dV = P^\top dO$.
+# 1. $O = PV$ is a matrix product. By chapter 04's rule ($dA = G B^\top$, $dB = A^\top G$): $dP = dO\,V^\top$ and
+#    $dV = P^\top dO$.
 # 2. $P = \mathrm{softmax}(S)$, row by row: $dS = P \circ (dP - \sum_j dP_j P_j)$, as derived above.
-# 3. $S = QK^\top/\sqrt{d_k}$ is a matrix product with $K^\top$, times a number: $dQ = dS\,K/\sqrt{d_k}$ and $dK = dS^\top Q/\sqrt{d_k}$.
+# 3. $S = QK^\top/\sqrt{d_k}$ is a matrix product with $K^\top$, times a number: $dQ = dS\,K/\sqrt{d_k}$ and
+#    $dK = dS^\top Q/\sqrt{d_k}$.
 #
-# `mask` is true where a query may look; elsewhere the score becomes $-\infty$ and the share 0. Backward needs no word about it: where $P = 0$, $dS = 0$.
+# `mask` is true where a query may look; elsewhere the score becomes $-\infty$ and the share 0. Backward needs no word about
+# it: where $P = 0$, $dS = 0$.
 
 
 # %% tags=["attention"]
 def attention_forward(q, k, v, mask=None):
-    """q: (..., queries, d_k), k: (..., keys, d_k), v: (..., keys, d_v) -> (..., queries, d_v)"""
+    """softmax(Q Kᵀ / √d_k) V  [4.2.1]
+
+    q: (..., queries, d_k), k: (..., keys, d_k), v: (..., keys, d_v) -> (..., queries, d_v)
+    """
     scale = 1 / np.sqrt(q.shape[-1])
     s = q @ k.swapaxes(-1, -2) * scale
     if mask is not None:
@@ -235,13 +247,14 @@ dS = P * (dP - (dP * P).sum(axis=1, keepdims=True))
 dQ, dK, dV = attention_backward(dO, saved)
 for name, value in {"dP = dO Vᵀ": dP, "dS": dS, "dQ": dQ, "dK": dK, "dV = Pᵀ dO": dV}.items():
     print(f"{name}\n{value.round(4)}")
-print(f"rows of dS sum to {np.abs(dS.sum(axis=1)).max():.0e}: what one score gains, the others lose")
+np.testing.assert_allclose(dS.sum(axis=1), 0, atol=1e-12)
+print("every row of dS sums to 0: if all scores rise alike, no share changes")
 
 # %% [markdown]
 # ## The causal mask
 #
-# A model that predicts the next token must not look at it. Query $i$ may see the keys $j \le i$: a lower triangle of ones. It lets a model learn
-# from all positions of a text at once, each as if the text ended there.
+# A model that predicts the next token must not look at it. Query $i$ may see the keys $j \le i$: a lower triangle of ones.
+# It lets a model learn from all positions of a text at once, each as if the text ended there.
 
 
 # %% tags=["attention"]
@@ -259,13 +272,15 @@ print(f"P with the mask\n{masked_P.round(4)}\nO with the mask\n{masked_O.round(4
 #
 # ## Heads
 #
-# One softmax has one set of shares: a token that must find its subject *and* its object gets them mixed. So attention is done $h$ times side by side, each
-# time with narrower vectors, $d_{head} = d_{model}/h$, and the results are set side by side and mixed by a fourth matrix:
+# One softmax has one set of shares: a token that must find its subject *and* its object gets them mixed. So attention is
+# done $h$ times side by side, each time with narrower vectors, $d_{head} = d_{model}/h$, and the results are set side by
+# side and mixed by a fourth matrix:
 #
 # $$\mathrm{head}_i = \mathrm{Attention}(x W_Q^i,\; m W_K^i,\; m W_V^i), \qquad \mathrm{MultiHead}(x, m) = \mathrm{Concat}(\mathrm{head}_1, \dots, \mathrm{head}_h)\,W_O.$$
 #
-# $m = x$ is self-attention; with another sequence as the memory $m$ it is cross-attention (chapter 08). In code, all heads' matrices are one: `x @ w_q` makes $h$ queries for each
-# token, one after the other. To **split** is to cut the last axis and move the heads forward, so that the products see (time, d_head); to **merge** is the way back.
+# $m = x$ is self-attention; with another sequence as the memory $m$ it is cross-attention (chapter 08). In code, all heads'
+# matrices are one: `x @ w_q` makes $h$ queries for each token, one after the other. To **split** is to cut the last axis
+# and move the heads forward, so that the products see (time, d_head); to **merge** is the way back.
 
 
 # %% tags=["attention"]
@@ -301,7 +316,8 @@ class MultiHead:
 
 
 # %% [markdown]
-# Each of the four matrices is $d_{model} \times d_{model}$, however many heads share it. The document's model (4.3.2) has 8 heads of 64:
+# Each of the four matrices is $d_{model} \times d_{model}$, however many heads share it. The document's model (4.3.2) has 8
+# heads of 64:
 
 # %%
 for n_head in (1, 8, 64):
@@ -314,8 +330,8 @@ assert with_biases == 4 * 512**2 + 4 * 512
 # %% [markdown]
 # ## The document's numbers, recomputed
 #
-# Section 4.3.3 takes the ids 3, 4 and 5 as they are, as vectors of size 1 and as queries, keys and values alike, and divides by $\sqrt{64}$. Its three lines are each a
-# "softmax" of a single number. But $e^s/e^s = 1$ for every $s$:
+# Section 4.3.3 takes the ids 3, 4 and 5 as they are, as vectors of size 1 and as queries, keys and values alike, and
+# divides by $\sqrt{64}$. Its three lines are each a "softmax" of a single number. But $e^s/e^s = 1$ for every $s$:
 
 # %%
 for query, says in {3: 0.5, 4: 0.2, 5: 0.3}.items():
@@ -339,13 +355,14 @@ def attend(query, keys, d_k):
 for d_k in (64, 1):
     for query in (3, 4, 5):
         shares, output = attend(query, [3, 4, 5], d_k)
-        print(f"√{d_k:<2} q = {query}: shares {shares.round(5)}, output {output:.5f}")
+        print(f"√{d_k:<2} q = {query}: shares {', '.join(f'{share:.5f}' for share in shares)}; output {output:.5f}")
 
 # %% [markdown]
 # The second block is what the formula says of vectors of size 1, whose $d_k$ is 1 and not 64.
 #
-# "Word 3 matters most", says the document. For a query above 0 and any scale above 0 the score grows with the key, so 5 has the largest share in every row. And 0.5, 0.2, 0.3 aren't
-# possible at all: the score of 4 is halfway between those of 3 and 5, so its share is never the smallest of the three. Tried with scales of both signs:
+# "Word 3 matters most", says the document. For a query above 0 and any scale above 0 the score grows with the key, so 5 has
+# the largest share in every row. And 0.5, 0.2, 0.3 aren't possible at all: the score of 4 is halfway between those of 3 and
+# 5, so its share is never the smallest of the three. Tried with scales of both signs:
 
 # %%
 scales = np.concatenate([-np.geomspace(1e-6, 10, 500), np.geomspace(1e-6, 10, 500)])
@@ -355,23 +372,24 @@ print(f"scales of either sign where 4 has the smallest share: {(rows.argmin(axis
 assert (rows[500:].argmax(axis=1) == 2).all() and not (rows.argmin(axis=1) == 1).any()
 
 # %% [markdown]
-# Its cross-attention: the decoder's query is 10, the encoder's keys and values are 3, 4 and 5. The document gives two shares, 0.4 and 0.6, and leaves key 5 out:
+# Its cross-attention: the decoder's query is 10, the encoder's keys and values are 3, 4 and 5. The document gives two
+# shares, 0.4 and 0.6, and leaves key 5 out:
 
 # %%
 print(f"scores 10 · key / √64: {10 * np.array([3, 4, 5]) / np.sqrt(64)}")
 for keys in ([3, 4, 5], [3, 4]):
     shares, output = attend(10, keys, 64)
-    print(f"q = 10, keys {keys}: shares {shares.round(5)}, output {output:.5f}")
+    print(f"q = 10, keys {keys}: shares {', '.join(f'{share:.5f}' for share in shares)}; output {output:.5f}")
 
 # %% [markdown]
-# "So the decoder picks word 4": it doesn't. The output is a number between the values and no word at all. Attention mixes; what picks a word is another softmax, over the
-# vocabulary, at the end of the model.
+# "So the decoder picks word 4": it doesn't. The output is a number between the values and no word at all. Attention mixes;
+# what picks a word is another softmax, over the vocabulary, at the end of the model.
 
 # %% [markdown]
 # ## The gradient check
 #
-# Finite differences against backward, for every element. The sum of a softmax's row is 1 whatever the scores are, so we weigh the results first; or the right gradient would be 0, and
-# any mistake that keeps it at 0 would pass.
+# Finite differences against backward, for every element. The sum of a softmax's row is 1 whatever the scores are, so we
+# weigh the results first; or the right gradient would be 0, and any mistake that keeps it at 0 would pass.
 
 # %%
 rng = np.random.default_rng(0)
@@ -406,8 +424,8 @@ passed = ml.testing.check(
 print(f"softmax: {passed} cases, forward and backward")
 
 # %% [markdown]
-# The library's attention also knows dropout and heads that share keys, which ours doesn't; those cases are left out. The others are compared one by one, and the library's own
-# gradients are checked by finite differences:
+# The library's attention also knows dropout and heads that share keys, which ours doesn't; those cases are left out. The
+# others are compared one by one, and the library's own gradients are checked by finite differences:
 
 # %%
 op = ml.ops.attention
@@ -430,8 +448,8 @@ for case in op.cases(np.random.default_rng(0)):
     print(f"{case.note:42} equal; finite differences within {report.largest_error:.0e}")
 
 # %% [markdown]
-# And the layer: `ml.nn.MultiHeadAttention` with our weights (it keeps each matrix transposed) gives our output and our gradients.
-# Read [ops/attention.py](../minillm/ops/attention.py) and [nn/attention.py](../minillm/nn/attention.py).
+# And the layer: `ml.nn.MultiHeadAttention` with our weights (it keeps each matrix transposed) gives our output and our
+# gradients. Read [ops/attention.py](../minillm/ops/attention.py) and [nn/attention.py](../minillm/nn/attention.py).
 
 # %%
 library = ml.nn.MultiHeadAttention(6, 2, causal=True, bias=False, dtype="float64")
@@ -453,10 +471,12 @@ for name, linear, weight in zip(["W_Q", "W_K", "W_V", "W_O"], linears, layer.wei
 # %% [markdown]
 # ## A task that needs two lookups
 #
-# Now let attention learn. Sequences of eight random words; at each place the layer is to say the word **one back** and the word **two back**. It is given each word and
-# its place, as a one for the word and a one for the place, and it has to find out by itself that places are what to look by.
+# Now let attention learn. Sequences of eight random words; at each place the layer is to say the word **one back** and the
+# word **two back**. It is given each word and its place, as a one for the word and a one for the place, and it has to find
+# out by itself that places are what to look by.
 #
-# The loss is the cross-entropy, as a pair; rows of the target that are all 0 (there is no word before the first) don't count.
+# The loss is the cross-entropy, as a pair; rows of the target that are all 0 (there is no word before the first) don't
+# count.
 
 # %%
 WORDS = ["the", "cat", "sat", "on", "mat", "我", "喜欢", "猫", "和", "狗"]
@@ -491,7 +511,8 @@ def cross_entropy_backward(g, saved):
 cross_entropy = engine.op(cross_entropy_forward, cross_entropy_backward)
 
 # %% [markdown]
-# Training walks against the gradient, with momentum: each step also keeps nine tenths of the one before, which smooths the way (chapters on training follow).
+# Training walks against the gradient, with momentum: each step also keeps nine tenths of the one before, which smooths the
+# way (chapters on training follow).
 
 
 # %%
@@ -508,7 +529,7 @@ def train(n_head, targets, mask, steps=250, step_size=0.5):
     layer = MultiHead(rng, n_head, len(WORDS) + TIME, 16, n_out)
     moves, losses = [0.0] * 4, []
     for _ in range(steps):
-        loss = loss_of(layer, rng.integers(len(WORDS), size=(32, TIME)), targets, mask)
+        loss = loss_of(layer, rng.integers(len(WORDS), size=(16, TIME)), targets, mask)
         loss.backward()
         losses.append(float(loss.array))
         moves = [0.9 * move + weight.grad for move, weight in zip(moves, layer.weights, strict=True)]
@@ -526,8 +547,9 @@ say(
 )
 
 # %% [markdown]
-# One head has one set of shares a token. It can find both words, but hands them over mixed, and what says *which* of the two came first is lost: a coin toss costs
-# $\ln 2 \approx 0.69$ nats. Two heads find one word each.
+# One head has one set of shares for each token. It can find both words, but it hands them over mixed, and which of the two
+# came first is lost: a toss of a coin costs $\ln 2$ nats. Taking more of one word than of the other helps one answer and
+# harms the other. Two heads find one word each.
 
 # %% [markdown]
 # ## Picture: what the heads learnt
@@ -568,7 +590,8 @@ for i, offset in enumerate(offsets):
 # %% [markdown]
 # ## Picture: the formula, step by step
 #
-# The head that looks one back, on this sentence: queries and keys, scores, scale, mask, softmax row by row, output. The two *the* are one word, and are told apart by their places.
+# The head that looks one back, on this sentence: queries and keys, scores, scale, mask, softmax row by row, output. The two
+# *the* are one word, and are told apart by their places.
 
 # %%
 from minillm import views
@@ -589,8 +612,9 @@ print(views.attention(chinese, q, k, v, causal=True))
 # %% [markdown]
 # ## What breaks if
 #
-# **... scores aren't divided by $\sqrt{d_k}$.** The shares then go to one key, and where a share is 0 or 1 the softmax is flat: $p_j(dP_j - \sum dP\,p)$ is 0 in both cases. No gradient, no learning. Of random
-# queries and 32 random keys, with a random gradient of the shares, the median over queries:
+# **... scores aren't divided by $\sqrt{d_k}$.** The shares then go to one key, and where a share is 0 or 1 the softmax is
+# flat: $p_j(dP_j - \sum dP\,p)$ is 0 in both cases. No gradient, no learning. Of random queries and 32 random keys, with a
+# random gradient of the shares, the median over queries:
 
 # %%
 widths, rng = [4, 16, 64, 256, 1024], np.random.default_rng(0)
@@ -610,11 +634,14 @@ figure, axis = plt.subplots(figsize=(6, 3.4))
 for (name, values), style in zip(norms.items(), ("o--", "s-"), strict=True):
     axis.loglog(widths, values, style, label=name)
 axis.set(xlabel="d_k, the width of queries and keys", ylabel="‖∂L/∂s‖, median over queries")
+axis.set_xticks(widths, widths)
+axis.minorticks_off()
 axis.legend()
 show(figure, "The gradient of the scores against the width of a head: it dies off undivided, and stays when divided.")
 
 # %% [markdown]
-# **... there is no causal mask.** Let the task be the next word. The words are random, so nobody can do better than $\ln 10$ nats. Without a mask, training says otherwise:
+# **... there is no causal mask.** Let the task be the next word. The words are random, so nobody can do better than
+# $\ln 10$ nats. Without a mask, training says otherwise:
 
 
 # %%
@@ -630,13 +657,15 @@ test = np.random.default_rng(1).integers(len(WORDS), size=(256, TIME))
 used = loss_of(peeking, test, next_targets, causal_mask(TIME)).array
 say(
     f"The best possible is ln 10 = {np.log(10):.3f} nats. With the mask: **{np.mean(honest_losses[-20:]):.3f}**. Without it: "
-    f"**{np.mean(peeking_losses[-20:]):.4f}**, for the answer stands one place on and the layer looks there. When it is used, the "
+    f"**{np.mean(peeking_losses[-20:]):.1e}**, for the answer stands one place on and the layer looks there. When it is used, the "
     f"next word isn't there yet: then its loss is **{used:.1f}** nats, worse than guessing."
 )
 
 # %% [markdown]
-# **... a hidden score is $-10^9$ and not $-\infty$.** Where at least one key is visible the two are the same. But take a query that may see nothing, as a padding token may; in float32, adding $-10^9$ wipes out the score
-# itself, so all are equal, and the query gets the mean of what it must not see. With $-\infty$ and a careless softmax it gets NaN, from $-\infty - (-\infty)$. And in float16 there is no $-10^9$.
+# **... a hidden score is $-10^9$ and not $-\infty$.** Where at least one key is visible the two are the same. But take a
+# query that may see nothing, as a padding token may; in float32, adding $-10^9$ wipes out the score itself, so all are
+# equal, and the query gets the mean of what it must not see. With $-\infty$ and a careless softmax it gets NaN, from
+# $-\infty - (-\infty)$. And in float16 there is no $-10^9$.
 
 
 # %%
@@ -664,8 +693,9 @@ for name, p in shares.items():
 # `solution("06.1")` shows a solution.
 
 # %% [markdown]
-# **06.1** Scores with a mask. `q` is `(queries, d_k)`, `k` is `(keys, d_k)`, and `lengths` says for each query how many keys, from the first on, it may look at. Return the scaled scores `(queries, keys)`, with
-# $-\infty$ where a query may not look.
+# **06.1** Scores with a mask. `q` is `(queries, d_k)`, `k` is `(keys, d_k)`, and `lengths` says for each query how many
+# keys, from the first on, it may look at. Return the scaled scores `(queries, keys)`, with $-\infty$ where a query may not
+# look.
 
 
 # %%
@@ -675,8 +705,11 @@ def masked_scores(q, k, lengths): ...
 check("06.1", masked_scores)
 
 # %% [markdown]
-# **06.2** One row of attention, by hand: `query` is `(d_k,)`, `keys` `(n, d_k)`, `values` `(n, d_v)`. Go through the keys **one at a time** in a loop, and never keep more than a few numbers and one
-# vector of size `d_v`: a running maximum, a running sum of exponentials, a running mixture. (This is how attention over a long text fits in a small fast memory.) Return the output `(d_v,)`. Scores may be in the thousands.
+# **06.2** One row of attention, by hand: `query` is `(d_k,)`, `keys` `(n, d_k)`, `values` `(n, d_v)`. Go through the keys
+# **one at a time** in a loop, and never keep more than a few numbers and one vector of size `d_v`: a running maximum, a
+# running sum of exponentials, a running mixture. (This is how attention over a long text fits in a small fast memory.)
+# Return the output `(d_v,)`. Scores may be in the thousands. The checker sees the result and not the way; the way is up to
+# you.
 
 
 # %%
@@ -686,7 +719,8 @@ def one_row(query, keys, values): ...
 check("06.2", one_row)
 
 # %% [markdown]
-# **06.3** $S = QK^\top/\sqrt{d_k}$ with `q` of shape `(..., queries, d_k)` and `k` of `(..., keys, d_k)`. Given `g`, the gradient of $S$, return those of `q` and `k`.
+# **06.3** $S = QK^\top/\sqrt{d_k}$ with `q` of shape `(..., queries, d_k)` and `k` of `(..., keys, d_k)`. Given `g`, the
+# gradient of $S$, return those of `q` and `k`.
 
 
 # %%
@@ -696,8 +730,9 @@ def scores_backward(g, q, k): ...
 check("06.3", scores_backward)
 
 # %% [markdown]
-# **06.4** GPT-2 keeps $W_Q$, $W_K$ and $W_V$ in one matrix, so a single product gives `qkv`, `(batch, time, 3 · d_model)`: queries, then keys, then values, and in each of them the heads one after the other. Split it, call
-# `attend(q, k, v)`, which takes and returns `(batch, n_head, time, d_head)`, and merge what it returns to `(batch, time, d_model)`.
+# **06.4** GPT-2 keeps $W_Q$, $W_K$ and $W_V$ in one matrix, so a single product gives `qkv`, `(batch, time, 3 · d_model)`:
+# queries, then keys, then values, and in each of them the heads one after the other. Split it, call `attend(q, k, v)`,
+# which takes and returns `(batch, n_head, time, d_head)`, and merge what it returns to `(batch, time, d_model)`.
 
 
 # %%
@@ -707,8 +742,10 @@ def multi_head(qkv, n_head, attend): ...
 check("06.4", multi_head)
 
 # %% [markdown]
-# **06.5** When a model writes, tokens come one at a time, and the keys and values of the past are kept. Given those, `past_k` and `past_v` of shape `(past, d)`, and the queries, keys and values of the new tokens, `(new, d)` each,
-# return the outputs of the new tokens `(new, d)`: they must be the same as the last rows of causal attention over the whole sequence. `new` is 1 when writing; it is more when a prompt is read in pieces, and `past` may be 0.
+# **06.5** When a model writes, tokens come one at a time, and the keys and values of the past are kept. Given those,
+# `past_k` and `past_v` of shape `(past, d)`, and the queries, keys and values of the new tokens, `(new, d)` each, return
+# the outputs of the new tokens `(new, d)`: they must be the same as the last rows of causal attention over the whole
+# sequence. `new` is 1 when writing; it is more when a prompt is read in pieces, and `past` may be 0.
 
 
 # %%

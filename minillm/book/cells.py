@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 
@@ -67,6 +68,7 @@ def cells(path: Path) -> list[Cell]:
     return found
 
 
+@cache  # one module for all: chapters share its classes
 def module(number: str, tag: str) -> ModuleType:
     """The code that a chapter wrote in its cells tagged `tag`, as a module: what later chapters go on with.
 

@@ -90,7 +90,7 @@ EXERCISES = [
         "bigram probabilities from ids",
         hints=(
             "Count the pairs (ids[t], ids[t + 1]) in a matrix of zeros, then divide each row by its sum.",
-            "counts[ids[:-1], ids[1:]] += 1 counts a pair that repeats only once; np.add.at, or a loop, counts it each time.",
+            "counts[ids[:-1], ids[1:]] += 1 counts a repeated pair once; np.add.at, or a loop, counts it each time.",
             "A row whose sum is 0 would be 0/0: set it to 1 / vocab_size.",
         ),
         expected=bigram_matrix,
@@ -101,7 +101,7 @@ EXERCISES = [
         "a token drawn from counts",
         hints=(
             "Scale u to the counts: u · sum(counts) falls into the stretch of one token.",
-            "np.cumsum(counts) gives the right end of each stretch. You want the first end that is larger than the point.",
+            "np.cumsum(counts) gives the right ends of the stretches. Find the first that is larger than the point.",
             'Larger, not "larger or equal": np.searchsorted(ends, point, side="right").',
         ),
         expected=pick,

@@ -140,7 +140,7 @@ EXERCISES = [
         "splitting and merging heads",
         hints=(
             "np.split(qkv, 3, axis=-1) gives the three parts, (batch, time, d_model) each.",
-            "Reshape each to (batch, time, n_head, d_head), then transpose(0, 2, 1, 3). A reshape alone mixes up tokens.",
+            "Reshape each to (batch, time, n_head, d_head), then transpose(0, 2, 1, 3): reshaping alone mixes tokens.",
             "The way back is the same transpose, then a reshape to (batch, time, d_model).",
         ),
         expected=multi_head,
