@@ -1,11 +1,12 @@
 """Summarisation: an encoder-decoder model that shortens texts, beside the texts' own beginnings.
 
     python -m minillm.finetune summarisation --data debian_summaries.tsv --truncate
-    python -m minillm.finetune summarisation --titles ag_news.csv --truncate --copying --label-smoothing 0 \\
-        --steps 1050 --quote-steps 900      # an article's title is its summary
+    python -m minillm.finetune summarisation --titles ag_news.csv --truncate --steps 1050 --quote-steps 900
+                                            # an article's title is its summary
 
-A few thousand pairs don't teach a model to say a text's words again. For the first --quote-steps updates its targets
-are therefore quotes of the texts, those closest to the summaries: it learns to quote, and what is worth quoting.
+A few thousand pairs don't teach a model to say a text's words again. It may therefore copy them (--copying), and for the
+first --quote-steps updates its targets are quotes of the texts, those closest to the summaries: it learns to quote, and
+what is worth quoting.
 """
 
 from collections.abc import Sequence
@@ -82,7 +83,7 @@ class Summarisation(TextToText):
     kind, Settings = "summarisation", SummarisationSettings
     scored_with = ("rouge_score", "rouge-score")
     before = " "  # a text's first word then has the ids it has elsewhere: a copy of it can be told
-    model = Seq2SeqConfig(vocab_size=4000, context_length=64, d_model=128, dropout=0.1, label_smoothing=0.1)
+    model = Seq2SeqConfig(vocab_size=4000, context_length=64, d_model=128, dropout=0.1, copying=True)
     training = TrainingConfig(
         steps=2000,
         batch_size=64,
