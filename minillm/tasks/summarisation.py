@@ -4,9 +4,9 @@
     python -m minillm.finetune summarisation --titles ag_news.csv --truncate --steps 1050 --quote-steps 900
                                             # an article's title is its summary
 
-A few thousand pairs don't teach a model to say a text's words again. It may therefore copy them (--copying), and for the
-first --quote-steps updates its targets are quotes of the texts, those closest to the summaries: it learns to quote, and
-what is worth quoting.
+A few thousand pairs don't teach a model to say a text's words again. It may therefore copy them (--copying), and in the
+first --quote-steps updates its targets are quotes of the texts, those closest to the summaries: it learns to quote,
+and what is worth quoting.
 """
 
 from collections.abc import Sequence
