@@ -57,6 +57,9 @@ class SummarisationSettings:
     split_seed: int = 0
     """Which are taken out; equal texts are on one side."""
 
+    start: str = ""
+    """Run of translation or summarisation to go on with: its weights, its shape and its tokenizer."""
+
     truncate: bool = False
     """Cut texts longer than the model's context. By default they are refused, and counted."""
 
@@ -104,7 +107,7 @@ class Summarisation(TextToText):
                 f"--quote-steps {config.task.quote_steps} of --steps {config.training.steps}: no step is left to learn "
                 "a summary; give more --steps, or fewer --quote-steps"
             )
-        return cls.prepared(read(config.task), config.model, config.task.truncate)
+        return cls.prepared(read(config.task), config)
 
     def batch(self, step: int) -> Batch:
         if step >= self.config.task.quote_steps:

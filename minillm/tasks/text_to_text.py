@@ -1,21 +1,18 @@
 """Text to text by the encoder-decoder model: what translation and summarisation share.  [4.1.1-decoder] [4.2.2]"""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from tqdm import tqdm
 
 from minillm.data.examples import Pair, fitting, pad
-from minillm.models import Seq2Seq, Seq2SeqConfig
+from minillm.models import Seq2Seq
 from minillm.models.seq2seq import teacher_forcing
 from minillm.tasks.answer_report import COMPARED, text_table
-from minillm.tasks.task import FinetuneTask, Prepared, beside, evaluation_mode
-from minillm.tokenizers import BPETokenizer
+from minillm.tasks.encoder_decoder import begin
+from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, beside, evaluation_mode
 from minillm.training.task import Batch
 
-PAD, START, END = "<|pad|>", "<|start|>", "<|end|>"
-SPECIAL_TOKENS = (PAD, START, END)
 LENGTH_FACTOR, LENGTH_MORE = 2, 10  # a target has at most 2 · (tokens of its source) + 10 tokens
 
 
@@ -27,17 +24,17 @@ class TextToText(FinetuneTask):
     """What stands before each text for the tokenizer."""
 
     @classmethod
-    def prepared(cls, pairs: dict[str, list[Pair]], model: Seq2SeqConfig, truncate: bool) -> Prepared:
-        """A byte-pair vocabulary of sources and targets together, learnt on the training split.
+    def prepared(cls, pairs: dict[str, list[Pair]], config: FinetuneConfig) -> Prepared:
+        """A vocabulary of sources and targets together, learnt on the training split, or the start's.
 
         DataError, with their number, for texts longer than the model's context, unless they are to be cut there.
         """
-        tokenizer = BPETokenizer.train(cls._texts(pairs["train"]), model.vocab_size, SPECIAL_TOKENS, pattern="gpt4")
-        ids = [tokenizer.special_tokens[name] for name in SPECIAL_TOKENS]
-        sized = replace(model, vocab_size=tokenizer.vocab_size, pad_id=ids[0], start_id=ids[1], end_id=ids[2])
+        settings = config.task
+        begun = begin(settings.start, config.model, cls.model, cls._texts(pairs["train"]))
         for part in pairs.values():  # in the context, one place is kept for the end
-            fitting(tokenizer.encode_batch(list(cls._texts(part))), model.context_length - 1, truncate)
-        return Prepared(pairs, tokenizer, sized)
+            ids = begun.tokenizer.encode_batch(list(cls._texts(part)))
+            fitting(ids, begun.model.context_length - 1, settings.truncate)
+        return Prepared(pairs, begun.tokenizer, begun.model, begun.weights)
 
     @classmethod
     def _texts(cls, pairs: Sequence[Pair]) -> Iterable[str]:

@@ -46,6 +46,9 @@ class TranslationSettings:
     test_target: str = ""
     """Their translation."""
 
+    start: str = ""
+    """Run of translation or summarisation to go on with: its weights, its shape and its tokenizer."""
+
     truncate: bool = False
     """Cut sentences longer than the model's context. By default they are refused, and counted."""
 
@@ -82,8 +85,7 @@ class Translation(TextToText):
 
     @classmethod
     def prepare(cls, config: FinetuneConfig) -> Prepared:
-        model: Seq2SeqConfig = config.model
-        return cls.prepared(read(config.task), model, config.task.truncate)
+        return cls.prepared(read(config.task), config)
 
     def scores(self, model: object, split: str) -> Scores:
         return self._scores(self.written(model, split), split)

@@ -1,5 +1,6 @@
 """Where a training stands, besides weights and moments: small, JSON-ready, saved in every checkpoint."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 
@@ -62,7 +63,8 @@ class TrainingState:
     def record_evaluation(self, val_loss: float) -> None:
         """Note a whole evaluation at this step. NaN never counts as better."""
         self.evaluated_step, self.val_loss = self.step, val_loss
-        if self.best_loss is None or val_loss < self.best_loss:
+        best = math.inf if self.best_loss is None or math.isnan(self.best_loss) else self.best_loss
+        if self.best_loss is None or val_loss < best:  # the first, whatever it is
             self.best_loss, self.best_step, self.evaluations_since_best = val_loss, self.step, 0
         else:
             self.evaluations_since_best += 1

@@ -106,8 +106,8 @@ class TorchGPT(nn.Module):
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.to(getattr(torch, config.dtype))
 
-    def forward(self, ids, targets):
-        """Logits, and the mean cross-entropy, of (batch, time) ids."""
+    def features(self, ids):
+        """(batch, time, d_model), of (batch, time) ids."""
         x = self.token_embedding(ids)
         if self.config.position == "learned":
             x = self.positions(x)
@@ -115,8 +115,11 @@ class TorchGPT(nn.Module):
             x = x + waves(x.shape[1], x.shape[2]).to(x.dtype)
         for layer in self.layers:
             x = layer(x)
-        if self.config.norm == "pre":
-            x = self.norm(x)
+        return self.norm(x) if self.config.norm == "pre" else x
+
+    def forward(self, ids, targets):
+        """Logits, and the mean cross-entropy, of (batch, time) ids."""
+        x = self.features(ids)
         logits = x @ self.token_embedding.weight.T if self.config.tie_weights else self.head(x)
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100)
 

@@ -165,3 +165,31 @@ def test_the_report_says_what_the_answers_are_like(tmp_path, monkeypatch, files)
     other = [(source, target) for (source, _), (_, target) in zip(own[1:] + own[:1], own, strict=True)]
     losses = [model(**task.collate(pairs))[1].item() for pairs in (own, other)]
     assert saved == pytest.approx(losses[1] - losses[0], abs=1e-3)
+
+
+def evaluations(folder: Path) -> list[float]:
+    """The validation losses of a run, in order."""
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    return [line["val_loss"] for line in lines if line["event"] == "eval"]
+
+
+def test_a_run_goes_on_with_another_runs_model(tmp_path, monkeypatch, files):
+    """It begins where that ended: with its words, its shape and its loss."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    run(monkeypatch, *files, *SMALL, "--steps", "60", "--eval-interval", "60", "--out", str(first))
+    free = ["--dropout", "0", "--label-smoothing", "0", "--batch-size", "32", "--warmup-steps", "5"]
+    run(
+        monkeypatch, *files, *free, "--from", str(first), "--steps", "30", "--eval-interval", "30", "--out", str(second)
+    )
+    ended, begun = (evaluations(folder) for folder in (first, second))
+    assert begun[0] == pytest.approx(ended[-1], rel=1e-5)
+    assert begun[-1] < 0.5 * begun[0]
+    assert (first / "tokenizer.json").read_bytes() == (second / "tokenizer.json").read_bytes()
+    with pytest.raises(ConfigError, match="--from .*first brings the model's shape with it, d_model=48"):
+        run(monkeypatch, *files, "--from", str(first), "--d-model", "64", "--out", str(tmp_path / "third"))
+
+
+def test_only_a_trained_run_of_these_tasks_is_gone_on_with(tmp_path, monkeypatch, files):
+    with pytest.raises(CheckpointError, match="nowhere holds no run"):
+        run(monkeypatch, *files, "--from", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out"))
+    assert not (tmp_path / "out").exists()
