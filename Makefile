@@ -1,5 +1,6 @@
 # Two commands do everything: `make train` and `make test`. Each first makes .venv and installs into it.
 # make book                                          opens the book's notebooks
+# make docs                                          builds the documentation site
 # make train ARGS="--preset char --corpus my.txt"     any flags of python -m minillm.train
 # make test  ARGS="tests/ops -k softmax"              any flags of pytest
 # make test  EXTRAS=test,oracle                       with torch, tiktoken and the other references to compare with
@@ -9,7 +10,7 @@ BIN := .venv/$(if $(filter Windows_NT,$(OS)),Scripts,bin)
 EXTRAS ?= test
 LINT := $(if $(findstring lint,$(EXTRAS)),$(EXTRAS),lint)
 
-.PHONY: train test book lint sanitize clean
+.PHONY: train test book docs lint sanitize clean
 
 train: .venv/installed-$(EXTRAS)
 	$(BIN)/python -m minillm.train $(ARGS)
@@ -21,6 +22,11 @@ test: .venv/installed-$(EXTRAS)
 # The chapters in JupyterLab.
 book: .venv/installed-notebooks
 	$(BIN)/python -m jupyterlab notebooks $(ARGS)
+
+# The documentation site: build/docs/site/index.html
+docs: .venv/installed-docs
+	$(BIN)/python notebooks/execute.py 0 1 zh/ solutions/
+	$(BIN)/python -m docs.website
 
 lint: .venv/installed-$(LINT)
 	$(BIN)/ruff check .

@@ -1,0 +1,109 @@
+"""The op table as a page: formula, derivative, gradient error, kernels and speed of every op.
+
+Errors are measured when the page is made; speeds are those of docs/benchmarks*/ops.json, with their machine and date.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from docs.website.places import ROOT
+from docs.website.tables import code, table
+from minillm.ops.__main__ import largest_gradient_error
+from minillm.registry import OPS, Op
+from minillm.testing import agree
+
+# The benchmarks' names of what isn't called like its op.
+MEASURED_AS = {"linear_cross_entropy": "head and loss"}
+
+INTRO = """# The op table
+
+Every op of `minillm.ops`: a formula and its derivative, written as two plain functions, and the kernels that may stand
+in for them.
+
+- **Gradient error**: the largest difference between the derivative and central finite differences, in float64, over
+  the cases that the op is tested with. Measured when this page was made.
+- **Native kernel**: how many of these cases, in float32, the C++ kernel takes. On each, its result and its gradient
+  were compared with the float64 formula when this page was made; their errors may be at most twice those of NumPy's
+  float32. The other cases run on NumPy.
+- **Speed**: PyTorch's time divided by ours; more than 1 means that ours is faster. Several shapes give a range. The
+  times, the shapes and how they were measured: [benchmarks](benchmarks), and [on an older
+  processor](benchmarks-avx2).
+"""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A committed file of measurements: who measured, and for each op and pass the ratios PyTorch / ours."""
+
+    machine: str
+    isa: str
+    ratios: dict[str, dict[str, list[float]]]
+
+
+def page() -> str:
+    """The page, as MyST Markdown."""
+    files = [measured(ROOT / "docs" / folder / "ops.json") for folder in ("benchmarks", "benchmarks-avx2")]
+    rows = [[*_described(op), *_checked(op), *[_speed(op, file) for file in files]] for _, op in sorted(OPS.items())]
+    head = [
+        "op",
+        "formula and derivative",
+        "gradient error",
+        "native kernel",
+        *[f"speed, {file.isa}" for file in files],
+    ]
+    machines = "\n".join(f"- {file.isa}: {file.machine}" for file in files)
+    return f"{INTRO}\nThe machines:\n\n{machines}\n\n{table(head, rows, 'op-table')}\n"
+
+
+def measured(path: Path) -> Measured:
+    """The measurements in a file that `python -m benchmarks` wrote."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    ratios: dict[str, dict[str, list[float]]] = {}
+    for row in data["tables"][0]["rows"]:
+        ratios.setdefault(row["op"], {}).setdefault(row["pass"], []).append(row["torch / ours"])
+    machine = f"{data['cpu']}; {data['threads']} threads; {data['date']}; {data['versions']}"
+    return Measured(machine, data["instruction set"], ratios)
+
+
+def split_formula(docstring: str) -> tuple[str, str]:
+    """What an op is, and its formula (empty if it has none), from its docstring."""
+    lines = docstring.strip().split("\n")
+    what, *rest = re.split(r" {2,}", lines[0].strip())
+    if not rest and re.match(r"^\w+ = ", what):
+        return "", what
+    if not rest:  # the formula may stand on a line of its own
+        rest = [line.strip() for line in lines[1:] if re.search(r"^ *\w+ = ", line)][:1]
+    return what, ",  ".join(part.rstrip(".,;") for part in rest if not re.fullmatch(r"(\[[\w.-]+\] ?)+", part))
+
+
+def _described(op: Op) -> list[str]:
+    what, formula = split_formula(op.__doc__ or "")
+    derivative = inspect.getdoc(op.reference.backward) or ""
+    ids = " ".join(f"[[{id}]](#formula-{id})" for id in op.formula_ids)
+    name = f"[`{op.name}`](#minillm.ops.{op.name})"
+    lines = [code(text) for text in (formula, *derivative.split("\n")) if text]
+    return [f"{name}<br>{what} {ids}".strip(), "<br>".join(lines) or "(a change of shape or type)"]
+
+
+def _checked(op: Op) -> list[str]:
+    error = f"{largest_gradient_error(op):.1e}"
+    if "native" not in op.overrides:
+        return [error, "—"]
+    ran = list(agree(op, "native").values())
+    source = Path(inspect.getsourcefile(op.overrides["native"].forward) or "").relative_to(ROOT).as_posix()
+    return [error, f"[{ran.count('native')} of {len(ran)} cases](source:{source})"]
+
+
+def _speed(op: Op, file: Measured) -> str:
+    passes = file.ratios.get(MEASURED_AS.get(op.name, op.name), {})
+    return "<br>".join(f"{name}&nbsp;{_range(ratios)}" for name, ratios in passes.items()) or "—"
+
+
+def _range(ratios: list[float]) -> str:
+    low, high = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
+    return f"**{low}**" if low == high else f"**{low}–{high}**"
