@@ -84,9 +84,11 @@ def _relative(path: Path) -> str:
 
 
 def _link(path: Path, text: str) -> str:
-    """A link that works where the notebooks are opened: from their folder."""
-    target = path.with_suffix(".ipynb") if path.parent == root() / "notebooks" else path
-    return f"[{html.escape(text)}]({Path(os.path.relpath(target, root() / 'notebooks')).as_posix()})"
+    """A link that works in the notebook that shows it: from its folder, which is where its code runs."""
+    notebooks, here = root() / "notebooks", Path.cwd()
+    target = path.with_suffix(".ipynb") if path.parent == notebooks else path
+    start = here if here.is_relative_to(notebooks) else notebooks
+    return f"[{html.escape(text)}]({Path(os.path.relpath(target, start)).as_posix()})"
 
 
 def main(argv: Sequence[str] | None = None) -> None:

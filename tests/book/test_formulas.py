@@ -75,7 +75,9 @@ def test_the_engine_of_chapter_04_can_be_used_elsewhere():
         module("04", "nothing")
 
 
-def test_links_of_a_notebook_lead_somewhere():
+@pytest.mark.parametrize("folder", ["notebooks", "notebooks/zh"])
+def test_links_of_a_notebook_lead_somewhere(folder, monkeypatch):
+    monkeypatch.chdir(root() / folder)
     text = command.formula("4.2.1")._repr_markdown_()
     for target in re.findall(r"\]\(([^)]+)\)", text):
-        assert (root() / "notebooks" / target).exists(), target
+        assert (root() / folder / target).exists(), target
