@@ -13,10 +13,12 @@ IDS = list(formulas())
 
 
 @pytest.mark.parametrize("id", IDS)
-def test_a_formula_is_computed_and_tested_somewhere(id):
+def test_a_formula_is_computed_tested_and_taught_somewhere(id):
     found = formulas()[id]
     assert found.code, "no docstring of the package cites it"
     assert found.tests, "no test is marked with it"
+    assert found.chapters, "no chapter's line of formulas names it"
+    assert f'formula("{id}")' in found.chapters[0].read_text(encoding="utf-8")
     if not found.prose:
         assert found.code[0].path.parent.name == "ops"
 
