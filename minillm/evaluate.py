@@ -72,8 +72,12 @@ def report(run: RunFolder, split: str, checkpoint: str, whole: bool) -> str:
     return text
 
 
-def answers(run: RunFolder, path: str, checkpoint: str) -> list[str]:
-    """What the model makes of each line of a file ("-": standard input), a line for each; a blank one stays blank."""
+def answers(run: RunFolder, path: str, checkpoint: str, truncate: bool) -> list[str]:
+    """What the model makes of each line of a file ("-": standard input), a line for each; a blank one stays blank.
+
+    DataError for lines longer than the model's context, unless they are to be cut there: as told now, or as told when
+    the run was made.
+    """
     try:
         lines = sys.stdin.read() if path == "-" else "".join(text_files.read(Path(path)))
     except OSError as error:
@@ -81,8 +85,10 @@ def answers(run: RunFolder, path: str, checkpoint: str) -> list[str]:
     task, model, _ = load_trained(run, checkpoint)
     texts = [line for line in lines.splitlines() if line.strip()]
     if cut := task.too_long(texts):
-        most = task.config.model.context_length
-        print(f"{cut} of {len(texts)} texts are longer than the context of {most} tokens: cut there", file=sys.stderr)
+        longer = f"{cut} of {len(texts)} texts are longer than the context of {task.config.model.context_length} tokens"
+        if not (truncate or getattr(task.config.task, "truncate", False)):
+            raise DataError(f"--input {path}: {longer}; shorten them, or cut them there with --truncate")
+        print(f"{longer}: cut there", file=sys.stderr)
     made = iter(task.answer(model, texts))
     return [" ".join(next(made).splitlines()) if line.strip() else "" for line in lines.splitlines()]
 
@@ -118,6 +124,7 @@ def parser() -> argparse.ArgumentParser:
     flags.add_argument("task", nargs="?", metavar="TASK", help="the run's task, which the run knows: only checked")
     flags.add_argument("--split", default="", help="validation or test (default: test if there is one)")
     flags.add_argument("--input", metavar="FILE", help="instead: print the model's answer to each line; - reads stdin")
+    flags.add_argument("--truncate", action="store_true", help="cut lines of --input longer than the model's context")
     flags.add_argument("--checkpoint", choices=("best", "last"), default="best", help=CHECKPOINT_HELP)
     flags.add_argument("--report", action="store_true", help="measure what it writes, too (length, variety, fluency)")
     flags.add_argument("--debug", action="store_true", help="show the full traceback of an error")
@@ -135,7 +142,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if is_language_model(run):
         print(score_language_model(run, arguments), end="")
     elif arguments.input:
-        print(*answers(run, arguments.input, arguments.checkpoint), sep="\n")
+        print(*answers(run, arguments.input, arguments.checkpoint, arguments.truncate), sep="\n")
     else:
         print(report(run, arguments.split, arguments.checkpoint, arguments.report), end="")
     return 0
