@@ -102,12 +102,12 @@ def decoding_options(arguments: argparse.Namespace) -> dict[str, Any]:
     clashes = [f"--{name.replace('_', '-')}" for name in given]
     clashes += ["--num-samples"] if arguments.num_samples > 1 else []
     clashes += ["--beam"] if arguments.greedy and arguments.beam else []
-    clashes += ["--no-cache"] if arguments.beam and not arguments.cache else []
     if clashes:
         raise ConfigError(
             f"{chosen} always gives one and the same text, chosen its own way: leave out {', '.join(clashes)}"
         )
-    return {"temperature": 0.0, "use_cache": arguments.cache} if arguments.greedy else {"beam_width": arguments.beam}
+    way = {"temperature": 0.0} if arguments.greedy else {"beam_width": arguments.beam}
+    return {**way, "use_cache": arguments.cache}
 
 
 def read_prompt(given: str) -> str:

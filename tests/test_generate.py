@@ -148,8 +148,11 @@ def test_the_text_is_what_the_model_generates(
     assert out.removesuffix("\n") == expected.removesuffix("\ufffd") or out.removesuffix("\n") == expected
 
 
-def test_without_the_cache_the_text_is_the_same_and_past_the_context_too(char_run: Path, command: Any) -> None:
-    flags = [char_run, "--prompt", POEM[:20], "--max-new-tokens", 30]
+@pytest.mark.parametrize("way", [[], ["--beam", 2]], ids=["drawn", "beam"])
+def test_without_the_cache_the_text_is_the_same_and_past_the_context_too(
+    char_run: Path, command: Any, way: list[Any]
+) -> None:
+    flags = [char_run, "--prompt", POEM[:20], "--max-new-tokens", 30, *way]
     cached = command(*flags)
     assert cached == command(*flags, "--no-cache")
     assert cached[0] == 0 and len(cached[1]) == 20 + 30 + 1
@@ -239,7 +242,7 @@ def test_ctrl_c_ends_the_text(char_run: Path, command: Any, monkeypatch: pytest.
         (["--prompt", "€"], "'€' (U+20AC) at position 0"),
         (["--prompt", "-"], "isn't UTF-8"),
         (["--greedy", "--top-k", "3", "--num-samples", "2"], "leave out --top-k, --num-samples"),
-        (["--beam", "2", "--temperature", "1", "--no-cache"], "leave out --temperature, --no-cache"),
+        (["--beam", "2", "--temperature", "1"], "leave out --temperature"),
         (["--greedy", "--beam", "2"], "leave out --beam"),
         (["--stop", ""], "--stop is empty"),
         (["--top-p", "1.5"], "top_p=1.5"),
