@@ -15,9 +15,9 @@
 #
 # The document writes a layer as "MultiHeadAttention + Feedforward Network". It leaves out the residual connection and the
 # layer norm, says nothing of positions, and its "+" should be "then". Here the missing pieces are built, and a block is made of
-# them and of chapter 06's attention. Chapter 08 puts such pieces together to the document's encoder and decoder layers.
+# them and of chapter 06's attention. Chapter 08 puts such pieces together into the document's encoder and decoder layers.
 #
-# You need: chapter 04 (its engine is used throughout) and chapter 06 (its attention).
+# You need: chapters 04 (its engine is used throughout), 05 (its loss, near the end) and 06 (its attention).
 
 # %%
 import matplotlib.pyplot as plt
@@ -58,8 +58,8 @@ print(f"r = 1 / σ             {r:.5f}")
 print(f"x̂ = c r               {x_hat.round(5)}, of mean {x_hat.mean():.1f} and variance {(x_hat**2).mean():.1f}")
 
 # %% [markdown]
-# Backwards: let the loss move with $\hat x$ as $d\hat x = (1, 0, 0, 0)$ has it, so it is the first result itself. We go back
-# through the lines above, from the last to the first. $c$ went into two of them, and so did $x$.
+# Backwards: let the loss $L$ be the first result itself. We write $dx$ for $\partial L/\partial x$, so $d\hat x = (1, 0, 0, 0)$. We go
+# back through the lines above, from the last to the first. $c$ went into two of them, and so did $x$.
 
 # %%
 dx_hat = np.array([1.0, 0.0, 0.0, 0.0])
@@ -85,7 +85,7 @@ print(f"dx · (1, 1, 1, 1) = {abs(dx.sum()):.1f}, dx · x̂ = {abs(dx @ x_hat):.
 
 # %% [markdown]
 # The last line is a check to remember. Adding a number to all of $x$ changes nothing in $\hat x$, and neither does stretching
-# $x$ about its mean. So no gradient may point in these two directions.
+# $x$ about its mean. So no part of the gradient may point along $(1, 1, 1, 1)$ or along $\hat x$.
 
 # %% [markdown]
 # ## Layer norm, derived
@@ -163,8 +163,8 @@ print("the formula in one line:", layer_norm_backward(dx_hat, saved)[0].round(5)
 # ## RMSNorm, its cheaper cousin
 #
 # Is the mean worth taking off? **RMSNorm** divides by the root mean square and leaves it at that, with no bias:
-# $\hat x = x / \sqrt{\mathrm{mean}(x^2) + \varepsilon}$. Its backward is what we have without step 5. One mean of each row in place
-# of two, and half of the parameters.
+# $\hat x = x / \sqrt{\mathrm{mean}(x^2) + \varepsilon}$. Its backward is what we have without step 5, with $x$ in the place of $c$. It
+# takes one mean of each row in place of two, and half of the parameters.
 
 
 # %% tags=["blocks"]
@@ -259,13 +259,13 @@ for name, activation, style in (("ReLU", engine.relu, "--"), ("GELU", gelu, "-")
 left.set(xlabel="x", ylabel="φ(x)", title="the function")
 right.set(xlabel="x", ylabel="φ′(x)", title="its derivative")
 left.legend()
-show(figure, "ReLU and GELU, and their derivatives: below 0 the first has no gradient, the second a small one.")
+show(figure, "ReLU and GELU, and their derivatives: below 0 the first has no gradient, the second has some.")
 
 # %% [markdown]
-# A neuron of ReLU that is below 0 for every token gets no gradient and stays so. GELU always lets a little through. **SwiGLU**
-# goes further and lets the network learn its gate: one product is the gate, bent by $\mathrm{silu}(a) = a\,\sigma(a)$, another
-# is what passes, $(\mathrm{silu}(x W_g) \circ x W_1)\,W_2$. Its three matrices are usually made a third narrower, so that
-# they cost what two would.
+# A neuron of ReLU that is below 0 for every token gets no gradient and stays so. GELU lets a little through. **SwiGLU**
+# goes further and lets the network learn its gate: one product is the gate, bent by $\mathrm{silu}(a) = a\,\sigma(a)$ with the
+# sigmoid $\sigma(a) = 1/(1 + e^{-a})$; another is what passes: $(\mathrm{silu}(x W_g) \circ x W_1)\,W_2$. Its three matrices are
+# usually made a third narrower, so that they cost what two would.
 
 
 # %% tags=["blocks"]
@@ -305,7 +305,7 @@ class SwiGLU:
 # $$F_L \cdots F_2 F_1 \qquad\text{becomes}\qquad (I + F_L) \cdots (I + F_2)(I + F_1) = I + \sum_l F_l + \sum_{l > m} F_l F_m + \dots$$
 #
 # Multiplied out that is $2^L$ products, one for each way of going through some layers and around the others. The
-# left product is just the longest of them. If each $F$ shrinks a gradient to a half, twelve of them leave
+# product without residuals, on the left, is just the longest of them. If each $F$ shrinks a gradient to a half, twelve of them leave
 # $2^{-12}$ of it. The sum still has its $I$, the gradient as it came.
 #
 # Measured, on twelve feed-forward layers: `jacobian` puts $d$ copies of $x$ into a batch and asks
@@ -362,7 +362,7 @@ say(
 #
 # Let $\Pi$ be a permutation matrix, so $\Pi x$ has the same tokens in another order. Queries, keys and values are computed token by
 # token, so they become $\Pi Q$, $\Pi K$ and $\Pi V$; the scores become $\Pi Q K^\top \Pi^\top$. Softmax works row by row and
-# does not care about the order inside of a row, so the shares are $\Pi P \Pi^\top$, and the output is
+# does not care about the order inside a row, so the shares $P$ become $\Pi P \Pi^\top$, and the output is
 #
 # $$\Pi P\,\Pi^\top \Pi\,V = \Pi\,(P V).$$
 #
@@ -458,8 +458,9 @@ except ml.errors.ShapeError as error:
 # ## Rotary positions
 #
 # If what matters is the distance, why add positions to the words, to be mixed up with them? **Rotary** positions turn queries and
-# keys instead, each pair of features by its angle $\omega_i t$, right before the scores are taken. A turn $R_m$ has the inverse
-# $R_m^\top$, and two turns add up, so the score of a query at $m$ and a key at $n$ is
+# keys instead, each pair of features by its angle $\omega_i t$, right before the scores are taken. Now $R_m$ turns each pair by
+# $+\omega_i m$ (above, with the sine first, the signs were the other way round). It has the inverse $R_m^\top = R_{-m}$, and two turns
+# add up, so the score of a query at $m$ and a key at $n$ is
 #
 # $$(R_m q) \cdot (R_n k) = q^\top R_m^\top R_n\,k = q^\top R_{n - m}\,k.$$
 #
@@ -567,20 +568,20 @@ readings = {
     "FFN(Attention(x)), composed": (lambda x: ffn(att(x)), lambda x: ffn(att(x))),
     "with residuals and norms": (lambda x: ffn(block.norms[1](x + att(block.norms[0](x)))), block),
 }
-print(f"{'':36}FFN at token 1 moves by   output at token 1")
+print(f"{'':36}first token: FFN moves by   its output")
 for name, (ffn_part, whole) in readings.items():
     moved = np.abs(ffn_part(other).array - ffn_part(x).array)[0, 0].max()
-    print(f"{name:36}{moved:23.4f}   {whole(x).array[0, 0, :3].round(3)} ...")
+    print(f"{name:36}{moved:25.4f}   {whole(x).array[0, 0, :3].round(3)} ...")
 
 # %% [markdown]
-# As written, nothing that one token learns of another is ever computed with in the same layer. Composed, it is; the last line is what
+# As written, what one token learns of another is never computed with in the same layer. Composed, it is; the last line is what
 # Transformers do.
 
 # %% [markdown]
 # ## The gradient check
 #
-# Finite differences against backward. A row of $\hat x$ sums to 0 whatever $x$ is, so results are weighed first; or the right
-# gradient would be 0, and mistakes could hide.
+# Finite differences against backward. A row of $\hat x$ sums to 0 whatever $x$ is, so results are weighted first; otherwise the
+# right gradient would be 0, and mistakes could hide.
 
 # %%
 rng = np.random.default_rng(0)
@@ -641,8 +642,8 @@ for name, (forward, backward, defaults) in norms.items():
 
 # %% [markdown]
 # The layers: with our weights in them (the library keeps each matrix transposed) `EncoderLayer` gives our outputs and our
-# gradients, pre-norm and post-norm. It is read in [ops/norm.py](../minillm/ops/norm.py), [nn/feed_forward.py](../minillm/nn/feed_forward.py),
-# [nn/position.py](../minillm/nn/position.py) and [nn/blocks.py](../minillm/nn/blocks.py).
+# gradients, pre-norm and post-norm. Read them in [ops/norm.py](../minillm/ops/norm.py),
+# [nn/feed_forward.py](../minillm/nn/feed_forward.py), [nn/position.py](../minillm/nn/position.py) and [nn/blocks.py](../minillm/nn/blocks.py).
 
 
 # %%
@@ -704,8 +705,8 @@ for block in (pre, post):
 # %% [markdown]
 # ## Picture: pre-norm and post-norm, by depth
 #
-# Twelve blocks at the start of training, a loss on top, and one step back. What stands on the y-axis is the norm of the gradient of
-# each block's $W_2$, its last matrix. (A pre-norm model has one more norm at its end, since nothing else bounds its sum.)
+# Twelve blocks at the start of training, a loss on top, and one pass backwards. The y-axis shows the norm of the gradient of each
+# block's $W_2$, its last matrix. (A pre-norm model has one more norm at its end, since nothing else bounds its sum.)
 
 # %%
 losses = module("05", "losses")
@@ -741,9 +742,11 @@ views.gradient_norms(names, by_order)
 
 # %%
 ratio = by_order["post-norm"][-1] / by_order["pre-norm"][-1]
+larger = sum(post > pre for pre, post in zip(*by_order.values(), strict=True))
 say(
-    f"At the last block, post-norm's gradient is **{ratio:.1f} times** pre-norm's. The reason is size: a pre-norm sum grows with depth, "
-    "and the norm at the end divides the gradient by it; post-norm brings every block's result back to size 1. Xiong et al. (2020) "
+    f"Post-norm's gradient is the larger one in {larger} of {DEPTH} blocks; at the last it is **{ratio:.1f} times** "
+    "pre-norm's. The reason is size: a pre-norm sum grows with depth, and the norm at the end divides the gradient by it; post-norm "
+    "brings every block's result back to size 1. Xiong et al. (2020) "
     "trace post-norm's need for small first steps to large gradients near the output. The next section tries it out."
 )
 
@@ -793,9 +796,9 @@ say(
 )
 
 # %% [markdown]
-# **... post-norm is trained without warm-up.** Twelve of the library's layers, which we showed to be ours, learn four lines of Tang
-# poems by heart, character by character, with the Adam optimiser. Adam's first steps are as long as the learning rate says,
-# whatever the gradient. Warm-up raises the rate from 0, here over 30 steps.
+# **... post-norm is trained without warm-up.** Twelve of the library's layers, which we showed to be equal to ours, learn four lines of
+# Tang poems by heart, character by character, with the Adam optimizer (chapter 09). Adam's first steps are as long as the learning
+# rate says, whatever the gradient. Warm-up raises the rate from 0, here over 30 steps.
 
 # %%
 LINES = ["床前明月光疑是地上霜", "春眠不觉晓处处闻啼鸟", "白日依山尽黄河入海流", "红豆生南国春来发几枝"]
@@ -871,8 +874,8 @@ axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 show(figure, "Three runs of twelve layers: they differ only in where the norm stands, and in how fast they start.")
 
 # %% [markdown]
-# What did post-norm's first steps walk over? The plane through its start, spanned by its first step and by the way it had gone after
-# seven. The view steps along the path:
+# What ground did post-norm's first steps cross? The picture is of the plane through its start, spanned by its first step and by the
+# whole way of the first seven. The view steps along the path:
 
 # %%
 history, path = runs["post-norm, no warm-up"]
@@ -904,7 +907,7 @@ views.landscape(
 
 # %% [markdown]
 # **... there is no epsilon.** A row whose entries are all equal, as a padding token's zeros are, has variance 0, and $0 \cdot
-# 1/0$ is no number. One such row among many is enough: the gradient of $w$ is a sum over all rows, and it takes all of it.
+# 1/0$ is no number. One such row among many is enough: the gradient of $w$ is a sum over all rows, and one nan makes all of it nan.
 
 # %%
 rows = np.random.default_rng(0).normal(size=(100, 4))

@@ -76,8 +76,8 @@ print(
 )
 
 # %% [markdown]
-# The document says 0.4 and 0.6, for the keys 3 and 4, and nothing of key 5. Each of its two lines is again a softmax of one
-# number, which is 1. Might it have meant the keys 3 and 4 alone?
+# The document says 0.4 and 0.6, for the keys 3 and 4, and nothing of key 5. Each of its two lines is again, as in chapter 06, a softmax
+# of one number, which is 1. Might it have meant the keys 3 and 4 alone?
 
 # %%
 two = np.exp(scores[:2]) / np.exp(scores[:2]).sum()
@@ -107,7 +107,7 @@ say(f"The same shares and the same output, and the words picked are **{', '.join
 # ## The derivative, to both sides
 #
 # $O = \mathrm{Attention}(Q, K, V)$ with $Q = xW_Q$, $K = mW_K$, $V = mW_V$. Chapter 06 has $dQ$, $dK$ and $dV$. What is left is
-# three matrix products, each with $dA = GB^\top$ and $dB = A^\top G$:
+# three matrix products $C = AB$, each with $dA = GB^\top$ and $dB = A^\top G$, where $G = dC$ (chapter 04):
 #
 # 1. $Q = xW_Q$ is the only way by which $x$ acts, so $dx = dQ\,W_Q^\top$.
 # 2. The memory acts by two ways, as keys and as values, and what comes by several ways adds up:
@@ -115,7 +115,7 @@ say(f"The same shares and the same output, and the words picked are **{', '.join
 # 3. The matrices: $dW_Q = x^\top dQ$, $dW_K = m^\top dK$, $dW_V = m^\top dV$.
 #
 # In self-attention $m$ *is* $x$, and all three terms add up to one gradient. Here they part: the first teaches the decoder what
-# to ask, the other two teach the encoder what to answer. It's the only way by which the loss reaches the encoder.
+# to ask, the other two teach the encoder what to answer. It is only by the memory that the loss reaches the encoder.
 
 # %% tags=["layers"]
 import numpy as np
@@ -144,8 +144,8 @@ def cross_backward(do, saved):
 cross_attention = engine.op(cross_forward, cross_backward)
 
 # %% [markdown]
-# The worked example backwards. $x = 10$, $m = (3, 4, 5)$, and all three matrices are the number 1, so $d_k$ is 1; to have the
-# document's $\sqrt{64}$, $W_Q$ is $1/8$. For a loss that is the output itself:
+# The worked example backwards. $x = 10$, $m = (3, 4, 5)$, and the matrices are single numbers, so $d_k$ is 1. $W_K$ and $W_V$ are 1;
+# to have the document's $\sqrt{64}$, $W_Q$ is $1/8$. For a loss that is the output itself:
 
 # %%
 one, eighth = np.array([[1.0]]), np.array([[1 / 8]])
@@ -254,7 +254,8 @@ for place in range(3):
 # %% [markdown]
 # ## The gradient check
 #
-# Cross-attention as a pair, with and without a mask; and both layers, with respect to what they read.
+# Cross-attention as a pair, with and without a mask; and both layers, with respect to what they read. Their results are squared, so
+# that the gradient that comes in isn't the same everywhere.
 
 # %%
 draw = np.random.default_rng(1).normal
@@ -320,7 +321,7 @@ def take_weights(layer, library):
 
 
 def embed(ids, words, places):
-    """Each word's row, plus its place's; as a product with ones, so that the engine knows the derivative."""
+    """Each word's row, plus its place's; a product with one-hot rows, so that the engine knows the derivative."""
     return engine.Tensor(np.eye(len(words.array))[ids]) @ words + places.array[: ids.shape[1]]
 
 
@@ -408,9 +409,9 @@ print(f"20 and 2 of them   {total:>12,}  without embeddings")
 #
 # ## "Efficient on long text"
 #
-# So says section 3.3.1. Every word scores every word: $n^2$ scores for each head and layer. They are kept for backward, and in
-# float32 they take 4 bytes each. Computed for $n = 1000$ with 8 heads of 64, by the
-# library's formula in NumPy, which has what backward needs:
+# So section 3.3.1 calls the Transformer. Every word scores every word: $n^2$ scores for each head and layer. They are kept for
+# backward, and in float32 they take 4 bytes each. Computed for $n = 1000$ with 8 heads of 64, by the
+# library's formula in NumPy, which keeps what backward needs:
 
 # %%
 q, k, v = np.random.default_rng(0).normal(size=(3, 8, 1000, 64)).astype(np.float32)
@@ -450,7 +451,7 @@ LONGEST = 8
 
 
 def to_ids(words, width=LONGEST):
-    """Sources (batch, width), padding first, and targets (batch, width + 1): each word, and it backwards with its end."""
+    """Sources (batch, width), padding first, and targets (batch, width + 1): each word backwards, then the end."""
     sources, targets = np.zeros((len(words), width), int), np.zeros((len(words), width + 1), int)
     for row, word in enumerate(words):
         letters = [SYMBOLS.index(letter) for letter in word]
@@ -516,7 +517,7 @@ say(
 
 # %%
 def greedy(model, source, most):
-    """Targets of sources (batch, time) that are of one model: a list of ids for each row."""
+    """What the model writes for sources (batch, time), without start and end: a list of ids for each row."""
     inputs = np.full((len(source), 1), START)
     for _ in range(most):
         logits, _ = model(source, inputs)
@@ -538,7 +539,7 @@ TEST = random_words(np.random.default_rng(1), 200)
 
 
 def accuracy(model):
-    """How many of 200 new words are written backwards without a mistake, by a model that reads its own letters."""
+    """The share of 200 random words that are written backwards without a mistake, by a model that reads its own letters."""
     written = model.generate(to_ids(TEST)[0], LONGEST + 1, use_cache=False)
     return np.mean([to_text(ids) == word[::-1] for word, ids in zip(TEST, written, strict=True)])
 
@@ -571,7 +572,7 @@ def cross_parts(model, source, inputs):
 word = "stressed"
 source, target = to_ids([word])
 inputs, _ = teacher_forcing(target, CONFIG)
-p = attention.attention_forward(*cross_parts(model, source, inputs))[1][3][0]
+p = attention.attention_forward(*cross_parts(model, source, inputs))[1][3][0]  # the saved shares, of the one text
 figure, axes = plt.subplots(1, 2, figsize=(9, 4.2), layout="constrained")
 for axis, shares, name in zip(axes, p, ["first head", "second head"], strict=True):
     picture = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
@@ -611,7 +612,7 @@ views.attention([SYMBOLS[i] for i in inputs[0]], q, k[-2:], v[-2:], key_tokens=l
 
 # %%
 peeking, peeking_losses = train(80, causal=False)
-print("training loss after 80 steps, and words right at the end:")
+print("training loss of steps 71 to 80, and words right at the end:")
 print(f"with the mask     {np.mean(losses[70:80]):.3f}   {accuracy(model):.0%} (after {STEPS} steps)")
 print(f"without the mask  {np.mean(peeking_losses[70:]):.3f}   {accuracy(peeking):.0%}")
 for word, ids in zip(
@@ -658,7 +659,8 @@ for length in range(2, LONGEST + 1):
     print(f"{length:7} {LONGEST - length:9} {right[0]:21.0%} {right[1]:12.0%} {lost:37.2f}")
 
 # %% [markdown]
-# The last column is what cross-attention gives to padding if nothing hides it there. Padding is also part of the *loss* if it
+# The last column is what cross-attention gives to padding if nothing hides it there. It tells where damage may come from, and not
+# how large it is: nobody trained the model for this. Padding is also part of the *loss* if it
 # isn't left out. It is easy to foresee, so it makes the mean look better than the letters are:
 
 # %%
@@ -704,8 +706,8 @@ check("08.2", memory_gradient)
 # %% [markdown]
 # **08.3** To waste nothing on padding, several pairs are packed into one row: `source_pairs`, `(batch, source_time)`, and
 # `target_pairs`, `(batch, time)`, say which pair each token belongs to: 1, 2, 3 and so on, and 0 for padding. Return two masks, true
-# where a query may look: the decoder's own, `(batch, time, time)`, and the one over the memory, `(batch, time, source_time)`. No pair
-# may see another, nobody sees padding, and padding sees nothing.
+# where a query may look: the decoder's own, causal, `(batch, time, time)`, and the one over the memory,
+# `(batch, time, source_time)`. No pair may see another, nobody sees padding, and padding sees nothing.
 
 
 # %%

@@ -19,7 +19,7 @@
 # text becomes examples, why the model can't peek, and what is computed, is left out; and its sample program (5.2) has
 # no causal mask, no shift of the targets and no positions. Here is all of it, from the chain rule to a model that writes.
 #
-# You need: chapters 04 (the engine), 05 (cross-entropy) and 06 (causal attention). 01 has the n-grams to beat.
+# You need: chapters 04 (the engine), 05 (cross-entropy) and 06 (causal attention). Chapter 01 has the n-grams to beat.
 
 # %%
 import numpy as np
@@ -40,7 +40,8 @@ formula("3.2.2-clm")
 # $$P(w_1 \ldots w_T) = P(w_1) \prod_{t=2}^{T} P(w_t \mid w_1 \ldots w_{t-1}).$$
 #
 # Nothing is assumed in this. So whoever can say what comes **next** has a model of whole texts. The loss is the surprise,
-# $-\sum_t \ln p(w_t \mid w_{<t})$, and no person has to label anything: the text holds the answers.
+# $-\sum_t \ln p(w_t \mid w_{<t})$, where $p$ is the model's probability and $w_{<t}$ all tokens before $w_t$; usually its mean over $t$
+# is given. No person has to label anything: the text holds the answers.
 #
 # A text of $T$ tokens asks $T - 1$ such questions. Inputs and targets are the same text, one place apart:
 
@@ -126,7 +127,7 @@ def embedding_backward(dx, saved):
 
 
 def borrowed(op, inputs):
-    """An op of minillm in our engine: its pair has the form of ours."""
+    """An op of minillm in our engine: its pair has the form of ours. The first `inputs` of its inputs get gradients."""
     return engine.op(
         lambda *arrays: op.reference.forward(np, *arrays),
         lambda gradient, saved: op.reference.backward(np, gradient, saved)[:inputs],
@@ -137,9 +138,9 @@ embedding = engine.op(embedding_forward, embedding_backward)
 layer_norm, gelu = borrowed(ml.ops.layer_norm, 2), borrowed(ml.ops.gelu_tanh, 1)
 
 # %% [markdown]
-# Layer norm (each vector to mean 0 and variance 1, times a weight) and GELU (a smooth ReLU) are taken from the library. A
-# **block** is attention and a feed-forward network, each on the normed vectors, each *added* to what was there. The
-# weights lie in a dict, under the names that minillm gives them.
+# Layer norm (each vector to mean 0 and variance 1, times a weight) and GELU (a smooth ReLU, in GPT-2's form with a tanh)
+# are taken from the library. A **block** is attention and a feed-forward network, each on the normed vectors, each *added* to
+# what was there. The weights lie in a dict, under the names that minillm gives them.
 
 
 # %% tags=["gpt"]
@@ -285,8 +286,9 @@ print(f"embedding: right in {passed} cases")
 # %% [markdown]
 # ## A poem by heart
 #
-# With an engine and a loss, it can learn. Our GPT, one block of width 16, on the poem and nothing else. Greedy writing takes the
-# likeliest next character, adds it to the text, and asks again (document section 3.2.4).
+# With an engine and a loss, the model can learn: our GPT, one block of width 16, on the poem and nothing else, by gradient descent
+# with momentum (chapter 09). Greedy writing takes the likeliest next character, adds it to the text, and asks again
+# (document section 3.2.4).
 
 # %%
 characters = sorted(set(poem))
@@ -313,7 +315,7 @@ say(
 
 # %% [markdown]
 # The comma stands in it twice, and is followed by different characters, so a bigram couldn't do this. But a text known by heart
-# says nothing about texts that weren't read. For that one needs more text, and a part of it held out.
+# says nothing about texts that the model never read. For that one needs more text, and a part of it held out.
 
 # %% [markdown]
 # ## The same thing in minillm
@@ -366,8 +368,8 @@ for name, piece in (("English", documents[200][:60]), ("Chinese", poem)):
 print(f"to train on: {len(train_ids):,} tokens; held out: {len(held_ids):,}")
 
 # %% [markdown]
-# Each step takes a batch of random windows and their targets, the same windows one place on. AdamW and a learning rate that rises
-# and falls are chapters of their own; here they are taken as they are. The loss is measured on all of the held-out text.
+# Each step takes a batch of random windows and their targets, the same windows one place on. AdamW and the learning
+# rate that rises and falls are chapter 09's. The loss is measured on all of the held-out text.
 
 
 # %%
@@ -457,14 +459,14 @@ say(
 )
 
 # %% [markdown]
-# Counting is done in one pass, and on a small text Kneser-Ney's smoothing is hard to beat.
+# Counting is done in one pass, and on a small text the n-grams, with Kneser-Ney's smoothing (chapter 01), are hard to beat.
 # What a GPT has is room. Its curve goes on falling with steps, size and text, where counts run dry: no 5-gram can remember the
-# name in a story's first sentence until its last. The preset [modern](../minillm/configs/modern.toml) passes a Kneser-Ney
-# 5-gram on a megabyte of text in half an hour. What ours writes on the way, always after the same beginning:
+# name in a story's first sentence until its last. The preset [modern](../minillm/configs/modern.toml) passes such a 5-gram
+# on a megabyte of text in half an hour ([measured](../docs/results.md)). What ours writes on the way, always after the same beginning:
 
 # %%
 for step, sample in samples.items():
-    print(f"step {step:3}: {prompt}{sample!r}")
+    print(f"step {step:3}: {prompt + sample!r}")
 
 # %% [markdown]
 # Read them beside the ladder. Are the tokens frequent ones? Do pairs of them go together? Are there phrases? All of it was learnt
@@ -499,7 +501,7 @@ print(f"together         {model.num_parameters():8,}")
 
 # %% [markdown]
 # **Operations.** Each weight is used once a token in a multiplication and an addition: 2. Backward has two such products for each
-# (chapter 04: $dA = G B^\top$, $dB = A^\top G$): 4. So training takes $6N$ operations a token, with $N$ the weights
+# weight (chapter 04: $dA = G B^\top$, $dB = A^\top G$): 4. So training takes $6N$ operations a token, with $N$ the weights
 # *in products*: the token table counts as the head, not as the lookup. Counted in our own engine:
 
 # %%
@@ -534,14 +536,14 @@ from minillm.planning.tape import saved_bytes
 for rows in (8, 16):
     x, y = batch(train_ids, seed=0, step=0, batch_size=rows, context_length=T)
     activations = saved_bytes(model.loss(x, y), model.parameters())
-    print(f"batch of {rows:2}: 16 N = {16 * model.num_parameters():,} bytes, activations {activations:,}")
+    print(f"batch of {rows:2}: 16 for each parameter, {16 * model.num_parameters():,} bytes; saved {activations:,}")
 
 # %% [markdown]
 # ## The modern dress
 #
 # The models since 2023 are this one with other parts: **RMSNorm** (no mean taken off, no bias), **rotary** positions (queries and
 # keys turned by their place), **SwiGLU** (a gate in the feed-forward network), and keys and values shared by groups of
-# heads (**GQA**), which makes the cache of a writing model smaller. In minillm that is a configuration:
+# heads (**GQA**), which makes the cache of a writing model (chapter 12) smaller. In minillm that is a configuration:
 
 # %%
 dress = {"normalization": "rms_norm", "position": "rotary", "activation": "swiglu", "n_kv_head": 2, "d_ff": 168}
@@ -602,7 +604,7 @@ say(
 
 # %% [markdown]
 # **... there are no positions.** To attention, keys are a set. With one layer, what a token sees doesn't depend on the order of
-# the tokens before it. With two, it does: the mask lets the first layer's outputs differ by how much stood before them.
+# the tokens before it. With two, it does: by the mask, the first layer's outputs differ with what stood before them.
 
 # %%
 sentence = tokenizer.encode("The dog saw the cat. Then")

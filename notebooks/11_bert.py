@@ -39,10 +39,11 @@ formula("3.2.2-mlm")
 # $P(w) = \prod_t p(w_t \mid w_{<t})$ holds exactly. But half of what would help, all that follows, is never seen. To
 # *understand* a text, one may look at both sides. So ask for each token given **all others**:
 #
-# $$\mathrm{PL}(w) = \sum_{t=1}^{T} \ln p(w_t \mid w_{\setminus t}).$$
+# $$\mathrm{PL}(w) = \sum_{t=1}^{T} \ln p(w_t \mid w_{\setminus t}),$$
 #
-# This is the **log-pseudo-likelihood** (Besag 1975). Training on it as it stands takes a run of the model for each token,
-# as each has something else hidden. So hide a random set $M$ of tokens at once, and ask for all of them in one run:
+# where $w_{\setminus t}$ is the text without its token $t$. This is the **log-pseudo-likelihood** (Besag 1975).
+# Training on it as it stands takes a run of the model for each token, as something else is hidden each time. So hide a
+# random set $M$ of tokens at once, and ask for all of them in one run:
 #
 # $$L = -\sum_{t \in M} \ln p(w_t \mid w_{\setminus M}).$$
 #
@@ -73,7 +74,8 @@ for word, score, chance in zip(words, logits[1], p, strict=True):
 print(f"L = −ln p(cat | the [MASK] sat) = −ln {p[1]:.4f} = {-np.log(p[1]):.4f} nats")
 
 # %% [markdown]
-# The gradient of the scores is $p - y$ in the hidden row, as in chapter 05, and 0 in the others. Chapter 05's op does it:
+# The gradient of the scores is $p - y$ in the hidden row, with $y$ 1 at the target, and 0 in the others. Chapter 05's op
+# does it:
 
 # %%
 losses = module("05", "losses")
@@ -88,7 +90,7 @@ np.testing.assert_allclose(scores.grad, [np.zeros(4), p - [0, 1, 0, 0], np.zeros
 #
 # BERT's tokens are words, and pieces for the words that aren't in its vocabulary. A piece that goes on within a word is
 # written with `##`. A word is cut from the left: always the longest piece that fits, and the whole word is `[UNK]` if
-# nothing does.
+# at some place nothing does.
 
 
 # %% tags=["wordpiece"]
@@ -320,9 +322,9 @@ for name, whole in {"pieces": False, "whole words": True}.items():
     print(f"{name}: inputs and targets of {batch.size:,} tokens equal")
 
 # %% [markdown]
-# [models/bert.py](../minillm/models/bert.py) is the encoder: token, position and segment embeddings, layers of attention and
-# feed-forward network, and a head that scores with the embedding. `loss` runs the head at hidden positions only, which saves
-# most of its work. Its loss and its gradient of the scores must be ours:
+# [models/bert.py](../minillm/models/bert.py) is the encoder: token, position and segment embeddings (a segment says which of two
+# texts a token is in), layers of attention and feed-forward network, and a head that scores with the embedding. `loss`
+# runs the head at hidden positions only, which saves most of its work. Its loss and its gradient of the scores must be ours:
 
 # %%
 ml.seed(0)
@@ -348,9 +350,10 @@ print(f"the library's head and loss by finite differences: largest error {head.l
 # %% [markdown]
 # ## A BERT that learns in seconds
 #
-# One layer of width 64, on pieces of 16 tokens, masked anew at each step. Two things differ from the paper because of the
-# size: rotary positions, which tell distances from the first step on, and larger random weights (the paper's 0.02 is made for
-# a width of 768; here it is four times that). The learning rate rises for 20 steps and falls over the second half.
+# One layer of width 64, on pieces of 16 tokens, masked anew at each step. Three things differ from the paper, to
+# learn fast at this size: the norm before each sublayer and rotary positions (chapter 07), and larger random weights (the
+# paper's standard deviation of 0.02 is made for a width of 768; here it is four times that). The
+# learning rate rises for 20 steps and falls over the second half.
 
 # %%
 from minillm import no_grad, optim
@@ -384,6 +387,8 @@ def train(model, masked, steps=STEPS, watch=None):
     for step in range(steps + 1):
         if watch and step % 20 == 0:
             seen.append((step, watch(model)))
+        if step == steps:
+            break
         where = rng.integers(len(train_ids) - TIME, size=(64, 1)) + np.arange(TIME)
         loss = model.loss(*masked(train_ids[where], rng))
         loss.backward()
@@ -506,7 +511,7 @@ for name, ids in orders.items():
     print(f"{name:20} pseudo-perplexity {ours:9.2f}, minillm's equal")
 
 # %% [markdown]
-# It looks like a perplexity, and it **isn't** one. Take a language of two texts, *ping pong* and *pong ping*, each as likely.
+# It looks like a perplexity, and it **isn't** one. Take a language of two texts, *ping pong* and *pong ping*, equally likely.
 # Given one token the other is certain. So each text has the pseudo-likelihood 1, and together they have 2: chances of
 # all texts must sum to 1. The table is turned into both numbers here:
 
@@ -590,7 +595,7 @@ for name, given in {"characters": None, "whole words": starts}.items():
     )
 
 # %% [markdown]
-# The library's `whole_words` keeps the pieces of a word together that a tokenizer has made. It has no list of Chinese words, so
+# The library's `whole_words` keeps together the pieces that a tokenizer has made of a word. It has no list of Chinese words, so
 # to it each character is a word.
 
 # %% [markdown]
@@ -678,7 +683,7 @@ check("11.1", pooling_backward)
 # %% [markdown]
 # **11.2** The log-pseudo-likelihood from a table. `joint[a, b, c, …]` is the probability of the text with token `a` first, then
 # `b`, and so on, an axis for each place. Return $\sum_t \ln p(w_t \mid w_{\setminus t})$ of the text `w`, a tuple of ids
-# whose probability isn't 0. A text of one token has nothing to look at.
+# whose probability isn't 0. A text of one token has nothing to look at: its term is $\ln P(w)$.
 
 
 # %%
@@ -703,8 +708,8 @@ check("11.3", hide_spans)
 # %% [markdown]
 # **11.4** What an ideal masked model would say. Texts come from a bigram: `chain[a, b]` is the probability that `b` follows `a`.
 # Between the known tokens `left` and `right` there are `gap` hidden ones. Return the probabilities of each hidden token,
-# `(gap, vocab)`, given *both* neighbours: row $i$ is the distribution of the $i$-th hidden token, whatever the other hidden
-# ones are.
+# `(gap, vocab)`, given *both* neighbours: row $i$ is the distribution of the $i$-th hidden token, summed over what
+# the other hidden ones may be.
 
 
 # %%

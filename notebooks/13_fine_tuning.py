@@ -88,7 +88,8 @@ for name, value in {"dz = p − y": dz, "dW = dz hᵀ": dW, "dh = Wᵀ dz": dh, 
 # ## One pre-trained model
 #
 # The text to learn from is drawn from a grammar: guests at a restaurant, with English and Chinese names and dishes. Whoever gets good
-# food does one thing, whoever gets bad food another. No text says which words praise. Some lines are small talk.
+# food does one thing, whoever gets bad food another. No text says which words praise. Some lines are small talk. In the rules, `[visit]`
+# stands for a rule, `{n=name}` for a word of the list `name`, and a number says how often a line is taken.
 
 # %%
 from minillm.data.grammar import Grammar, WordList
@@ -246,8 +247,9 @@ say(
 # %% [markdown]
 # ## Classification
 #
-# The last token has seen the whole text (a GPT's first has seen nothing), so its features are the text's: pooling with weight 1 at
-# the last real token. What a GPT holds there is what it needs to go on, so each review ends in *and*. In our engine, pooling is a pair, and a classifier is pooling, a linear layer and chapter 05's loss:
+# The last token has seen the whole text (a GPT's first has seen only itself), so its features are the text's: pooling with weight 1
+# at the last real token. What a GPT holds there is what it needs to go on, so each review ends in *and*. In our engine, pooling is
+# a pair, and a classifier is pooling, a linear layer and chapter 05's loss:
 
 
 # %% tags=["heads"]
@@ -360,18 +362,19 @@ print("; ".join(f"{name} {value:.1%}" for name, value in unseen.items()))
 
 # %% [markdown]
 # To a count, and to a network that starts at random, a word without a label is a word without a meaning; names and dishes tell
-# nothing, so half of the answers are right by chance. The pre-trained model met all of the words in text. What it grouped there, the
-# labels of six words name.
+# nothing, so half of the answers are right by chance. The pre-trained model met all of the words in text, and learnt there
+# which behave alike; the labels of six words are enough to name the two groups.
 #
 # ## Question answering: pointing
 #
-# Where the answer stands in the text, nothing need be written. Two vectors $S$ and $E$ score each token as the answer's first and last,
-# and softmax runs over the *positions* (Devlin et al. 2019):
+# An answer that stands in the text needn't be written: one points at it, from its first token $s$ to its last, $e$. Two vectors
+# $S$ and $E$ score each token as the first and as the last, and softmax runs over the *positions* (Devlin et al. 2019):
 #
-# $$P(\text{start} = t) = \frac{e^{S \cdot x_t}}{\sum_u e^{S \cdot x_u}}, \qquad L = -\tfrac{1}{2}\big(\ln P(\text{start} = s) + \ln P(\text{end} = e)\big).$$
+# $$P(\text{start} = t) = \frac{\exp(S \cdot x_t)}{\sum_u \exp(S \cdot x_u)}, \qquad L = -\tfrac{1}{2}\big(\ln P(\text{start} = s) + \ln P(\text{end} = e)\big).$$
 #
 # So it is a classification whose classes are places, and the gradient of the scores is $\tfrac12(p - y)$ again. To answer, take the pair
-# with the largest $S \cdot x_s + E \cdot x_e$ among $s \le e$. Where no answer can be, the score is $-10^9$.
+# with the largest $S \cdot x_s + E \cdot x_e$ among $s \le e$. Where no answer can be, in the question
+# and at padding, the score is $-10^9$.
 
 
 # %% tags=["heads"]
@@ -481,6 +484,7 @@ words = [tokenizer.token_bytes(i).decode() for i in row["ids"][0, :real]]
 figure, axis = plt.subplots(figsize=(8, 2.8))
 for offset, (name, scores) in zip((-0.2, 0.2), {"start": start_scores, "end": end_scores}.items(), strict=True):
     axis.bar(np.arange(real) + offset, losses.softmax_forward(scores)[0][:real], 0.4, label=name)
+# The plot's letters have no Chinese.
 ascii_words = [word if word.isascii() else f"Han U+{ord(word.strip()[-1]):04X}" for word in words]
 axis.set_xticks(range(real), ascii_words, rotation=45, ha="right")
 axis.set(xlabel="token", ylabel="probability")
@@ -498,8 +502,8 @@ say(
 #
 # 1. **Marks are ids, not text.** The template puts them in as numbers that no text is encoded to. A user who types `<|system|>` has
 #    typed ten characters.
-# 2. **The loss counts the answer, and the `<|end|>` with which it stops.** The model is to say the one, and to read the other. With $c_t$
-#    true on these tokens, $L = -\frac{1}{\sum_t c_t} \sum_t c_t \ln p(w_t \mid w_{<t})$.
+# 2. **The loss counts the answer, and the `<|end|>` with which it stops.** The model is to say the one, and to read the other. With $c_t = 1$
+#    on these tokens and 0 on all others, $L = -\frac{1}{\sum_t c_t} \sum_t c_t \ln p(w_t \mid w_{<t})$.
 
 
 # %% tags=["heads"]
@@ -507,7 +511,7 @@ IGNORED = -100
 
 
 def chat(turns, encode, marks):
-    """Ids of (role, text) turns and a mark on each that counts: what the assistant says, and its end."""
+    """Ids of (role, text) turns, and of each whether it counts: what the assistant says, and its end, do."""
     ids, counts = [], []
     for role, text in turns:
         said = [*encode(text), marks["<|end|>"]]
@@ -522,8 +526,8 @@ def chat_targets(ids, counts):
 
 
 # %% [markdown]
-# The task: answer a guest's review, and thank for it where the system asked to be polite. The marks are new words; each gets a row in the
-# embedding that is drawn to look like the old rows.
+# The task: answer a guest's review, and say thanks where the system asks to be polite. The marks are new words; each gets a row in the
+# embedding, drawn at random with the old rows' mean and spread.
 
 # %%
 from minillm.data.examples.chat_template import SPECIAL_TOKENS
@@ -590,7 +594,7 @@ for name, (share, loss) in chat_scores.items():
     print(f"{name:13} answers exactly right: {share:.1%}, loss {loss:.3f} nats a token")
 
 # %% [markdown]
-# Baselines that need no training: the most frequent answer, and the answer to the known review that shares most words.
+# Baselines that need no training: the most frequent answer, and the answer to the known review that shares the most words.
 
 # %%
 from minillm.baselines import most_frequent, nearest_question
@@ -618,8 +622,8 @@ for system in ("Be brief.", "Be polite."):
 # ## Translation, in short
 #
 # A translation is an answer to a text in another language. One can write it as a dialogue; the classic model is chapter 08's
-# `Seq2Seq`, an encoder that sees the whole source and a decoder that writes. Its fine-tuning is again a next-token loss on the
-# target only. Sentences from eight dishes and eight adjectives, a quarter of the pairs held out:
+# `Seq2Seq`, an encoder that sees the whole source and a decoder that writes. Fine-tuning one is again a next-token loss
+# on the target only; ours starts from random weights. Sentences from eight dishes and eight adjectives, a quarter of the pairs held out:
 
 # %%
 from minillm.models import Seq2Seq, Seq2SeqConfig, teacher_forcing
@@ -663,13 +667,13 @@ say(f"Of {len(hits)} held-out sentences, **{sum(hits)}** are translated exactly;
 # %% [markdown]
 # ## LoRA: a small change beside frozen weights
 #
-# Full fine-tuning keeps a copy of all weights for each task. Hu et al. (2021) found that the *change* of a weight matrix may have low
-# rank. So freeze $W$, and learn a product of two thin matrices beside it:
+# Full fine-tuning keeps a copy of all weights for each task. Hu et al. (2021) found that the *change* of a weight matrix may
+# have a low rank $r$. So freeze $W$, and learn a product of two thin matrices beside it:
 #
 # $$y = W x + \tfrac{\alpha}{r} B A x, \qquad A: r \times d_{in}, \quad B: d_{out} \times r, \quad r \ll d.$$
 #
-# Instead of $d_{out} d_{in}$ numbers, $r\,(d_{in} + d_{out})$ are trained. The number $\alpha/r$ lets $r$ be changed
-# without looking for a new learning rate. $A$ starts at random and **$B$ starts as 0**: the first output is the
+# Instead of $d_{out} d_{in}$ numbers, $r\,(d_{in} + d_{out})$ are trained. The factor $\alpha/r$, with a number $\alpha$ of one's choice, lets $r$
+# be changed without looking for a new learning rate. $A$ starts at random and **$B$ starts as 0**: the first output is the
 # pre-trained model's.
 #
 # The gradients, with rows of $X$ as inputs, $s = \alpha/r$, and $G = \partial L/\partial Y$. $Y = X W^\top + s\,(X A^\top) B^\top$ is two products
@@ -704,7 +708,7 @@ def lora_backward(g, saved):
 lora = engine.op(lora_forward, lora_backward)
 
 # %% [markdown]
-# At work the detour is saved: $W x + s B A x = (W + s B A)\,x$, so $sBA$ is added to $W$ once, and the layer is as fast as before.
+# In use the detour can be saved: $W x + s B A x = (W + s B A)\,x$, so $sBA$ is added to $W$ once, and the layer is as fast as before.
 # Subtracting it gives the old model back.
 
 # %%
@@ -994,7 +998,7 @@ for order in ("", "Be brief. "):
 # `solution("13.1")` shows a solution.
 
 # %% [markdown]
-# **13.1** Somebody trained the whole matrix and knows the gradient `dW` `(d_out, d_in)` of $W + sBA$. Return the gradients of `A`
+# **13.1** Somebody has computed the gradient `dW` `(d_out, d_in)` of the whole matrix $W + sBA$. Return the gradients of `A`
 # `(r, d_in)` and `B` `(d_out, r)`.
 
 
@@ -1006,8 +1010,8 @@ check("13.1", factor_gradients)
 
 # %% [markdown]
 # **13.2** Two tasks, two adapters on the same layer: each is `(A, B, s)`, and they may differ in rank. Return one pair `A`, `B`, to be
-# used with $s = 1$, whose product is the sum of both changes, $BA = s_1 B_1 A_1 + s_2 B_2 A_2$, of rank at most $r_1 + r_2$: without ever
-# making a matrix `(d_out, d_in)`.
+# used with $s = 1$, whose product is the sum of both changes, $BA = s_1 B_1 A_1 + s_2 B_2 A_2$. `A` may have $r_1 + r_2$ rows at most. Do it
+# without ever making a matrix `(d_out, d_in)`.
 
 
 # %%
@@ -1018,7 +1022,7 @@ check("13.2", add_adapters)
 
 # %% [markdown]
 # **13.3** How likely is each token *inside* the answer? Let the probability of a span $(s, e)$ with $s \le e$ be proportional to
-# $e^{\text{start}_s + \text{end}_e}$, and 0 for $s > e$. Return the probability of each token to be covered, `(time,)`. Scores may be in
+# $\exp(\text{start}_s + \text{end}_e)$, and 0 for $s > e$. Return the probability of each token to be covered, `(time,)`. Scores may be in
 # the thousands, and $-10^9$ where no answer can be.
 
 
@@ -1029,9 +1033,10 @@ def covered(start, end): ...
 check("13.3", covered)
 
 # %% [markdown]
-# **13.4** Read a conversation back: from ids, a list of turns `(role, ids of what was said)`. `marks` maps `"<|user|>"` and so on to ids, as above. A
-# turn is a role's mark, what was said, and `<|end|>`; an empty one is allowed. Return `None` where the ids are no conversation: a token outside of a turn,
-# a mark inside one, or an end that is missing.
+# **13.4** Read a conversation back: from ids, a list of turns `(role, ids of what was said)`, with `role` one of `"system"`, `"user"` and
+# `"assistant"`. `marks` maps `"<|user|>"` and so on to ids, as above. A turn is a role's mark, what was said, and `<|end|>`; an empty
+# one is allowed. Return `None` where the ids are no conversation: a token outside of a turn, a mark inside one, or an end that is
+# missing.
 
 
 # %%

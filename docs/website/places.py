@@ -13,6 +13,7 @@ DOCUMENTS = {
     "CHANGELOG.md": "changelog",
     "CONTRIBUTING.md": "contributing",
     "csrc/README.md": "kernels",
+    "notebooks/INSTALL.md": "install",
 }
 
 
