@@ -39,8 +39,8 @@ from minillm.models import NGram
 # ## The idea
 #
 # Training makes the training text probable, and nothing else. A model has no notion of which part of a page is meant to be
-# read: whatever stands there often gets a large share of its chances, be it a menu, a cookie notice or a badly decoded
-# letter. Whoever picks and cleans the text decides what is learnt.
+# read: whatever often stands there gets a large share of the probability, be it a menu, a cookie notice or a badly
+# decoded letter. Whoever picks and cleans the text decides what is learnt.
 #
 # So, between a page and a batch, text goes through these steps, each a section below:
 #
@@ -94,7 +94,7 @@ print(f"{len(ids)} ids make {len(targets)} targets: the first is nobody's target
 listed = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20]
 words = ["the", "cat", "and", "the", "dog"]
 say(
-    f"The document: 1000. Right: **{len(listed)}** ids, hence {len(listed[1:])} targets; a sentence of 1000 would have "
+    f"The document says 1000. These are **{len(listed)}** ids, hence {len(listed[1:])} targets; a sentence of 1000 would have "
     f"{1000 - 1}. And an id belongs to a *kind* of word, not to a place: in *{' '.join(words)}*, {len(words)} words share "
     f"{len(set(words))} ids."
 )
@@ -144,15 +144,13 @@ try:
     "你好".encode("gbk").decode("utf-8")
 except UnicodeDecodeError as error:
     print(f"你好: its GBK bytes read as UTF-8: {error.reason}")
-print(
-    f"two replacement characters, read as GBK once more: {'�'.encode().decode('gbk', errors='replace')!r} and", end=" "
-)
-print(f"{'��'.encode().decode('gbk')!r}")
+print(f"replacement characters, read as GBK once more: one {'�'.encode().decode('gbk', errors='replace')!r},", end=" ")
+print(f"two {'��'.encode().decode('gbk')!r}")
 
 # %% [markdown]
-# UTF-8 is strict, and that is a help: text that wasn't UTF-8 seldom looks like it. Of all pairs of bytes above 127, how many
-# are valid (counted below, as if all were equally likely)? So, if a text can be written in the other table *and* what comes out is valid UTF-8, it was most likely decoded
-# wrongly, and the longer it is the surer.
+# UTF-8 is strict, and that is a help: text that wasn't UTF-8 seldom looks like it. The cell below counts how few of all
+# pairs of bytes above 127 are valid. So take the characters' bytes in the other table: if they exist *and* are valid
+# UTF-8, the text was most likely decoded wrongly, and the longer it is, the surer we can be.
 
 
 # %%
@@ -172,8 +170,8 @@ say(
 )
 
 # %% [markdown]
-# minillm asks the package `ftfy`, which knows more tables, bytes that have no sign in one, lines where only a part is
-# wrong, and words that look like mojibake and aren't. What is replaced by � nobody can repair.
+# minillm asks the package `ftfy`, which knows more tables, bytes that a table leaves empty, lines where only a part is
+# wrong (the fourth below), and words that look like mojibake and aren't. What has become � nobody can repair.
 
 # %%
 from minillm.data.cleaning.characters import repair_mojibake
@@ -262,8 +260,8 @@ print("\nthe same lines as minillm's")
 # %% [markdown]
 # ## Boilerplate
 #
-# The menu and the cookies stand on every page. No tag says so reliably, but counting does: a line that many *different* pages have isn't what
-# any of them is about.
+# The menu and the cookies stand on every page. No tag says so reliably, but counting does: a line that many
+# *different* pages have isn't what any of them is about.
 
 # %%
 documents = stories.documents(400)
@@ -393,8 +391,9 @@ for name, (first, second) in pairs.items():
 #
 # $$E[\hat J] = J, \qquad \mathrm{Var}(\hat J) = \frac{1}{k^2} \sum_{i=1}^k J(1 - J) = \frac{J (1-J)}{k}.$$
 #
-# Nobody can store an order of all pieces. A hash function makes one: sort by the hash. Here it is a product with a random odd number, modulo
-# $2^{64}$, of which the upper half is kept.
+# Nobody can store an order of all pieces. A hash function makes one: sort by the hash. Here a piece first becomes one number:
+# the sum of its characters' code points, each times a random odd number of its place (`places`). That is multiplied by the
+# random odd number of the order, modulo $2^{64}$, and the upper half is kept.
 
 
 # %% tags=["duplicates"]
@@ -453,8 +452,8 @@ assert sum(agree) / len(agree) == jaccard(A, B)
 
 # %% [markdown]
 # Then by drawing, over 2,000 seeds with $k = 32$ each. The mean of 2,000 estimates has the standard error
-# $\sqrt{J(1-J)/(32 \cdot 2000)}$; the variance of so many has a relative one of about $\sqrt{2/2000}$. Both should lie within
-# some three of their standard errors. `hashed` is our `minhash` for many keys at once, `shuffled` has true random orders.
+# $\sqrt{J(1-J)/(32 \cdot 2000)}$; that of their variance is about $\sqrt{2/2000}$ of the variance itself. Both should be off by
+# less than four standard errors. `hashed` is our `minhash` for many keys at once, `shuffled` has true random orders.
 
 # %%
 SEEDS, K = 2000, 32
@@ -520,7 +519,7 @@ lines = {
     "German": "Die Geschwindigkeit einer Reaktion hängt von der Temperatur und vom Druck des Gases ab.",
     "Chinese": "反应的速度取决于温度和气体的压力。",
     "a table": "12.5 | 13.1 | 14.0 | 15.2 | total 54.8 | mean 13.7",
-    "one line, ever again": "the old house in the the old house in the the old house in the the old house in the",
+    "one phrase repeated": "the old house in the the old house in the the old house in the the old house in the",
     "noise": "kq zxv jjwq pfk qqz vxxk wzp fjq kkvz xqj",
 }
 for name, line in lines.items():
@@ -534,8 +533,8 @@ for name, line in lines.items():
 cost = {name: bits(trusted, [". ", line]) for name, line in lines.items()}
 say(
     f"Good English on another subject costs {cost['other English'] / cost['a story']:.1f} times what a story does, Chinese "
-    f"{cost['Chinese'] / cost['noise']:.1f} times what noise does. Words that go round in circles cost {cost['one line, ever again']:.2f} bits, and "
-    f"the rule says {is_english(lines['one line, ever again'])}: repetition needs steps of its own."
+    f"{cost['Chinese'] / cost['noise']:.1f} times what noise does. Words that go round in circles cost {cost['one phrase repeated']:.2f} bits, and "
+    f"the rule says {is_english(lines['one phrase repeated'])}: repetition needs steps of its own."
 )
 
 # %% [markdown]
@@ -608,7 +607,8 @@ print("\n".join(lines_of(text)))
 
 # %% [markdown]
 # Its `duplicates` drop a line that has come *before*, so the menu's first copy stays; ours counted all pages first. That takes two readings, and
-# this one takes one. Short lines always stay: "Home" may be a menu, or a line of verse.
+# this one takes one. Short lines always stay: "Home" may be a menu, or a line of verse. (The second page's title
+# stays, too: both pages are one text here, and HTML knows one head only.)
 #
 # MinHash, exactly: minillm's signature is ours with its key. Its held-out examples are those that come first by our `fraction`, and its windows are
 # our windows:
@@ -638,7 +638,7 @@ print(f"a training batch: shape {x.shape}, its targets its inputs shifted by one
 # ## Picture: copies across the split
 #
 # The web repeats itself, so held-out text tends to stand in the training text as well. Say that a share $s$ of the validation
-# stories does. The rest is new to the model, and the loss is the mean of both:
+# stories does. The rest is new to the model, and the loss is their weighted mean:
 #
 # $$L(s) = (1 - s)\,L_{\text{new}} + s\,L_{\text{seen}}.$$
 #
@@ -679,8 +679,9 @@ say(
 
 # %% [markdown]
 # The cure is to look for duplicates *across* the split, and to drop them on the training side, so that the yardstick stays the same. Exact
-# hashes find exact copies. In `retold` ones every fortieth word is another; those only a similarity finds. What is
-# to come back are the 100 stories from before the copies, and the small gap that two sets of stories have anyway:
+# hashes find exact copies. In `retold` ones every fortieth word is replaced by another; only a similarity finds
+# those. What should come back: the 100 stories there were before the copies, and the small gap that two sets of stories
+# have anyway.
 
 # %%
 from minillm.data.cleaning.duplicates import NearDuplicateLines
@@ -771,8 +772,8 @@ for name, shift in {"shifted by one": 1, "not shifted": 0}.items():
     )
 
 # %% [markdown]
-# **... padding counts as a target.** What comes after a pad is a pad, so nothing is easier to learn. Chances for the batch above from a model that gives real bytes
-# 1 % and pads 99 %:
+# **... padding counts as a target.** What comes after a pad is a pad, so nothing is easier to learn. Take a model that gives the right byte
+# a probability of 1 %, and the right pad one of 99 %, on the batch above (`cross_entropy` is chapter 05's loss):
 
 # %%
 real = mask[:, 1:]
@@ -787,8 +788,8 @@ say(
 
 # %% [markdown]
 # **... the hash is a poor one.** With the lowest 8 bits of a product instead of its upper half, different pieces get equal hashes by
-# accident. With one order that is only shifted to begin elsewhere, 32 times, the orders aren't independent, which the derivation of
-# the variance needs. All three, as in the check above:
+# accident. With a single order, shifted 32 times to begin elsewhere, the orders aren't independent, and the derivation of
+# the variance needs that they are. All three, as in the check above:
 
 # %%
 multipliers = odd_numbers((SEEDS, 1, K), 2)

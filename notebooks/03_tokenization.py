@@ -75,11 +75,11 @@ print("                      V    tokens held out   unknown")
 characters = CharTokenizer.train([train], unk=True)
 for name, tokenizer in [
     ("characters", characters),
-    *((f"the {n:,} best words", WordTokenizer.train([train], max_size=n)) for n in (300, 3000, 10**6)),
+    *((f"{n:,} frequent words", WordTokenizer.train([train], max_size=n)) for n in (300, 3000, 10**6)),
 ]:
     ids = tokenizer.encode(held)
     unknown = ids.count(tokenizer.special_tokens["<unk>"])
-    name = name.replace("the 1,000,000 best", "all")
+    name = name.replace("1,000,000 frequent", "all")
     print(f"{name:20} {tokenizer.vocab_size:5,} {len(ids):15,} {unknown:7,} ({unknown / len(ids):.2%})")
 
 # %% [markdown]
@@ -337,7 +337,7 @@ for line in GPT2:
 print([chunk.replace(" ", "␣") for chunk in cut("gpt2", "It's 2026: they've   left, 他们走了！")])
 
 # %% [markdown]
-# An ending such as *'s*, or a run of letters, of digits or of other signs, each with one space before it, or white space. The space goes with the
+# An ending such as *'s*, or a run of letters (`\p{L}`, of any script), of digits (`\p{N}`) or of other signs, each with one space before it, or white space. The space goes with the
 # word *after* it, so that a word is the same token wherever it stands (but at a text's start), and no token is spent on spaces. That merges stop
 # at these borders keeps the vocabulary from filling up with *dog.*, *dog,* and *dog!*, or with whole phrases; and it makes things fast, because a chunk
 # met before needs no work again. Chinese has no spaces, so a whole clause is one chunk there.
@@ -677,7 +677,7 @@ print("the longest:", [token.replace(" ", "␣") for token in sorted(over, key=l
 with_the = [token.replace(" ", "␣") for token in made if "the" in token.split()]
 say(
     f"*the* is part of {len(with_the)} different tokens now: {', '.join(f'`{token}`' for token in with_the[:12])} and so on. "
-    "A text may even have fewer tokens so, but what the model learns of a word at one of them it doesn't know at the others."
+    "A text may even get fewer tokens that way, but what the model learns of the word in one of them it doesn't know in the others."
 )
 
 # %% [markdown]
@@ -744,8 +744,9 @@ def utf8(code_point): ...
 check("03.1", utf8)
 
 # %% [markdown]
-# **03.2** The pair that WordPiece's training would merge next: of all pairs of neighbours, the one with the largest $c(ab) / (c(a)\,c(b))$; of
-# equals, the one that sorts first. `words` maps tuples of pieces to how often the word occurs. Return the pair.
+# **03.2** The pair that WordPiece's training would merge next: of all pairs of neighbours, the one with the largest $c(ab) / (c(a)\,c(b))$,
+# where $c$ counts how often a pair or a piece occurs in the text; of equals, the one that sorts first. `words` maps each word,
+# a tuple of pieces, to how often it occurs. Return the pair.
 
 
 # %%

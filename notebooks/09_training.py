@@ -16,7 +16,7 @@
 #
 # Section 3.2.2 says what a model is trained on, and 5.2 has a training loop. What Adam does, what 0.001 means and how
 # to tell that a training goes wrong isn't there; here it is. Section 9.2 calls supervised fine-tuning a *phase of
-# pre-training*, and the chart in 2.4 makes the two a choice. It is neither: fine-tuning is a stage of its own *after*
+# pre-training*, and the chart in 2.4 makes one choose between the two. Both are wrong: fine-tuning is a stage of its own *after*
 # pre-training. This chapter is about how either is done; chapter 13 shows in numbers what the one gives the other.
 #
 # You need: chapters 04 (the engine) and 05 (cross-entropy). From chapter 08 on, a GPT is taken from the library.
@@ -42,8 +42,8 @@ from minillm.exercises import check, hint, solution
 # $$L(\theta + \delta) \approx L(\theta) + g^\top\delta + \tfrac{1}{2}\,\delta^\top H\,\delta.$$
 #
 # Of all moves of one length, the one against $g$ makes the second term smallest. So **gradient descent** takes
-# $\delta = -\eta g$, with the **learning rate** $\eta$. How long may the move be? That is decided by the third term, the
-# curvature $H$, of which backward says nothing. All else in this chapter is about that one question: steps too
+# $\delta = -\eta g$, with the **learning rate** $\eta$. How long may the move be? That is decided by the third term, with the
+# **curvature** $H$, the matrix of second derivatives, of which backward says nothing. All else in this chapter is about that one question: steps too
 # long, steps too short, a different length for each weight, a gradient that is only an estimate, a bad place to start from.
 
 # %% [markdown]
@@ -235,6 +235,7 @@ class AdamW:
         for i, (tensor, moments) in enumerate(zip(self.tensors, self.moments, strict=True)):
             g = tensor.grad if gradients is None else gradients[i]
             decay = self.decay if g.ndim >= 2 else 0.0
+            # *moments[:] writes the new m and v into the array that holds the old ones
             tensor.array, *moments[:] = adamw_step(tensor.array, g, *moments, self.t, lr, decay=decay, **self.options)
 
 
@@ -411,6 +412,8 @@ for sigma in (0.0, 0.1, 0.5, 1.0, 1.5):
     print(f"{sigma:3} {measured:11.4f} {math.log(V) + sigma**2 / 2:14.4f}")
 
 # %% [markdown]
+# The formula takes the logarithm of a mean for the mean of logarithms, and so comes out somewhat high for large $\sigma$.
+#
 # A first loss far from $\ln V$ is thus a first sign of trouble: above it, the start is too loud; below it, the model
 # has seen the answers.
 #
@@ -773,14 +776,14 @@ class GradientDescent:
 
 
 # %% [markdown]
-# **... there is no bias correction.** The step is then too long by $(1 - \beta_1^t)/\sqrt{1 - \beta_2^t}$, since $v$
-# fills up much more slowly than $m$. A rate that was too low may even gain by that; one that was right becomes too
+# **... there is no bias correction.** The step is then too long by a factor of $(1 - \beta_1^t)/\sqrt{1 - \beta_2^t}$, since
+# $v$ fills up much more slowly than $m$. A rate that was too low may even gain by that; one that was right becomes too
 # high. (With $t = \infty$ the class divides by 1.)
 
 # %%
 ratio = {t: (1 - 0.9**t) / math.sqrt(1 - 0.999**t) for t in range(1, 5001)}
 most = max(ratio, key=ratio.get)
-print("steps are longer by", ", ".join(f"{ratio[t]:.2f} at t = {t}" for t in (1, 2, most, 100, 1000, 5000)))
+print("steps are longer by a factor of", ", ".join(f"{ratio[t]:.2f} at t = {t}" for t in (1, 2, most, 100, 1000, 5000)))
 
 
 class Uncorrected(AdamW):
@@ -815,7 +818,7 @@ say(
 
 # %% [markdown]
 # **... gradients aren't zeroed.** Our engine's backward sets `grad`; minillm's *adds* to it, so that parts of a batch
-# can be accumulated, and `zero_grad` empties it. Who forgets it moves by the sum of all gradients so far: momentum with
+# can be accumulated, and `zero_grad` empties it. Whoever forgets it moves by the sum of all gradients so far: momentum with
 # $\mu = 1$. The determinant above is then 1, so nothing dies down. On the valley, exactly, and in the library:
 
 # %%

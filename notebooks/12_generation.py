@@ -95,7 +95,8 @@ print("   divided", *(f"{x:7.4f}" for x in nucleus / nucleus.sum()))
 # ## Temperature, derived
 #
 # Why divide? Ask for shares with a large mean score, but not all on one token. The entropy $H = -\sum_i p_i \ln p_i$ measures the
-# second, and $T$ says what it is worth. The best of $\sum_i p_i z_i + T H$, with a multiplier $\lambda$ for $\sum_i p_i = 1$, has
+# second, and $T$ says what it is worth. At the maximum of $\sum_i p_i z_i + T H$, with a Lagrange multiplier
+# $\lambda$ for $\sum_i p_i = 1$, the derivative along each $p_i$ is 0:
 #
 # $$z_i - T(\ln p_i + 1) - \lambda = 0 \quad\Longrightarrow\quad p_i \propto e^{z_i/T}.$$
 #
@@ -107,8 +108,8 @@ print("   divided", *(f"{x:7.4f}" for x in nucleus / nucleus.sum()))
 #
 # $$\frac{d \ln p_i}{dT} = \frac{E[z] - z_i}{T^2}.$$
 #
-# Tokens below the average score gain when it gets hotter; those above lose. For the entropy, $dp_i = p_i\, d\ln p_i$, and constants
-# drop out because $\sum_i dp_i = 0$:
+# Tokens below the average score gain when it gets hotter; those above lose. For the entropy, $dp_i = p_i\, d\ln p_i$, and what
+# is the same for all $i$ (as $\ln Z$) drops out, because $\sum_i dp_i = 0$:
 #
 # $$\frac{dH}{dT} = -\sum_i \frac{dp_i}{dT} \ln p_i = -\sum_i p_i\,\frac{E[z] - z_i}{T^2}\,\frac{z_i}{T} = \frac{\mathrm{Var}[z]}{T^3} \ge 0.$$
 #
@@ -464,7 +465,7 @@ for _ in range(80):
     optimizer.step()
 least = len(LINES) * np.log(len(LINES)) / (targets >= 0).sum()
 say(
-    f"The loss is {loss.item():.3f} nats a token; from {np.log(config.vocab_size):.2f}, for who knows nothing. To know all lines but not which one "
+    f"The loss is {loss.item():.3f} nats a token; knowing nothing costs {np.log(config.vocab_size):.2f}. To know all lines but not which one "
     f"comes costs ln {len(LINES)} for each, {least:.3f} a token."
 )
 
@@ -591,8 +592,8 @@ say(
 # %% [markdown]
 # ## Characters that come in halves
 #
-# A byte-pair token is a piece of UTF-8, and a Chinese character has three bytes, so a token's border may be inside it. Who decodes token by
-# token shows rubbish, for the whole text was right:
+# A byte-pair token is a piece of UTF-8, and a Chinese character has three bytes, so a token's border may be inside it. Whoever decodes token by
+# token shows rubbish, though the whole text is right:
 
 # %%
 line = LINES[0]
@@ -917,8 +918,8 @@ def min_p(logits, temperature, share): ...
 check("12.2", min_p)
 
 # %% [markdown]
-# **12.3** One can draw without computing a softmax: add noise $-\ln(-\ln u)$ to each $z_i / T$, where $u$ is even between 0 and 1, and take
-# the largest. Given `u`, `(draws, vocab_size)`, return the tokens drawn, `(draws,)`. Then try it on the chi-squared test.
+# **12.3** One can draw without computing a softmax: add noise $-\ln(-\ln u)$ to each $z_i / T$, where the $u$ are independent and equally likely
+# anywhere between 0 and 1, and take the largest. Given `u`, `(draws, vocab_size)`, return the tokens drawn, `(draws,)`. Then try it on the chi-squared test.
 
 
 # %%
@@ -928,7 +929,7 @@ def noisy_argmax(logits, temperature, u): ...
 check("12.3", noisy_argmax)
 
 # %% [markdown]
-# **12.4** `data` are the first bytes of a text in UTF-8, cut anywhere. Return how many of them, from the front, are whole characters.
+# **12.4** `data` (of type `bytes`) are the first bytes of a text in UTF-8, cut anywhere. Return how many of them, from the front, are whole characters.
 # Characters have 1 to 4 bytes.
 
 

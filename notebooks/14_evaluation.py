@@ -81,7 +81,7 @@ for i, name in enumerate(names):
 
 # %% [markdown]
 # $F_1$ is the **harmonic** mean, not the ordinary one: it stays near the smaller of the two, so that neither can be
-# bought with the other. For the pair of the errata:
+# bought with the other. For a pair of numbers (chapter 17 uses it, too):
 
 # %%
 P, R = 0.8, 0.5
@@ -90,7 +90,7 @@ assert round(harmonic, 4) == 0.6154
 say(f"$P = {P}$, $R = {R}$: $F_1 = {harmonic:.4f}$. The arithmetic mean is {arithmetic:.4f}.")
 everything = 2 * 0.01 * 1 / (0.01 + 1)
 say(
-    f"Of 1 % spam, a filter that takes everything has $P = 0.01$, $R = 1$: mean {(0.01 + 1) / 2:.3f}, $F_1$ {everything:.3f}."
+    f"If 1 % of all mail is spam, a filter that stops everything has $P = 0.01$, $R = 1$: mean {(0.01 + 1) / 2:.3f}, $F_1$ {everything:.3f}."
 )
 
 # %% [markdown]
@@ -429,8 +429,8 @@ for temperature in (0, 0.7, 1.3):
 #
 # A model that says "80 %" should be right in 80 of 100 such cases. Is it? We need a classifier. **Naive Bayes** counts
 # how often each feature of a text occurs in each class, and adds logarithms as if features were independent of each
-# other: $z_k = \ln P(k) + \sum_f \ln P(f \mid k)$. The task: from which of six chapters of Python's language reference
-# is this sentence?
+# other: $z_k = \ln P(k) + \sum_f \ln P(f \mid k)$. The task: from which of six chapters of Python's documentation
+# is this sentence? The model's **confidence** is the probability it gives to its own answer.
 
 # %%
 from pydoc_data.topics import topics
@@ -481,13 +481,13 @@ logits = {name: model(test) for name, model in bayes.items()}
 right = {name: z.argmax(axis=1) == test_labels for name, z in logits.items()}
 for name, z in logits.items():
     confidence = softmax_forward(z)[0].max(axis=1)
-    print(f"{name:12} right {right[name].mean():.1%}, and says that it is, on average, to {confidence.mean():.1%}")
+    print(f"{name:12} right {right[name].mean():.1%}, mean confidence {confidence.mean():.1%}")
 
 # %% [markdown]
 # Features that always come together, such as overlapping letters, are counted as separate evidence: hence such
 # confidence. To see it in detail, put the answers in ten bins by the confidence $\hat p$ and compare, in each, the
 # accuracy with the mean confidence. This is the **reliability diagram**, and the **expected calibration error** sums up
-# its gaps:
+# its gaps ($n_b$ of the $N$ answers are in bin $b$; $[\text{right}_i]$ is 1 if answer $i$ is right, else 0):
 #
 # $$\mathrm{ECE} = \sum_b \frac{n_b}{N}\,\big|\mathrm{acc}(b) - \mathrm{conf}(b)\big| = \frac1N \sum_b \Big|\sum_{i \in b} \big([\text{right}_i] - \hat p_i\big)\Big|$$
 
@@ -654,8 +654,8 @@ print(
 # ## Is the difference real?
 #
 # An accuracy $\hat p$ of $n$ examples is a mean of $n$ numbers, 0 or 1. Each has variance $p(1-p)$; of independent
-# terms variances add up, so the mean has the variance $p(1-p)/n$ and 95 % of the time lies within about
-# $1.96\sqrt{p(1-p)/n}$ of the truth. For 80 %:
+# terms variances add up, so the mean has the variance $p(1-p)/n$. For large $n$ it is nearly normal, so that 95 % of the time it
+# lies within about $1.96\sqrt{p(1-p)/n}$ of the truth. For 80 %:
 
 # %%
 for n in (200, 2_000, 20_000, 200_000):
@@ -794,9 +794,9 @@ for name, guess in {"always no": np.zeros(200, int), "naive Bayes": found}.items
 
 # %% [markdown]
 # **... one chooses by the test set.** Ten thousand "models" that toss a coin for each of 200 yes-or-no questions. Every
-# one is 50 % right in truth. Take the best, as one does who tries settings and looks at the test each time. A mean of
-# $n$ coins exceeds ½ with a spread of at most $1/(2\sqrt n)$, and the expected largest of $K$ such by at most $\sqrt{2
-# \ln K}$ times that.
+# one is 50 % right in truth. Take the best, as one does who tries settings and looks at the test each time. The mean
+# of $n$ coins has the standard deviation $1/(2\sqrt n)$ about ½. The largest of $K$ such means exceeds ½ by at most about
+# $\sqrt{2 \ln K}$ of these, on average.
 
 # %%
 rng = np.random.default_rng(0)
@@ -857,8 +857,8 @@ for name, some in {"stories": slice(20), "with noise": slice(21)}.items():
 
 # %% [markdown]
 # **14.1** How much better than chance? **Cohen's kappa** is $(p_o - p_e)/(1 - p_e)$: $p_o$ is the accuracy, and $p_e$
-# the accuracy that one would expect if the predictions, as often of each class as they are, had been dealt out at
-# random. Compute it from a confusion matrix (rows true, columns predicted); 0 where $p_e = 1$.
+# the accuracy that one would expect if the same predictions had been dealt out to the examples at random. Compute it
+# from a confusion matrix (rows true, columns predicted); 0 where $p_e = 1$.
 
 
 # %%

@@ -130,7 +130,7 @@ print("to say", " ".join("-" if i == IGNORED else WORDS[i] for i in targets[0]))
 from minillm.memory import keep_freed_memory
 from minillm.models import GPT, GPTConfig
 
-keep_freed_memory()
+keep_freed_memory()  # trains faster: memory isn't given back to the system after each step
 N_LAYER, N_HEAD, D = 2, 8, 64
 sizes = {"vocab_size": len(WORDS), "context_length": 2 * BLOCK, "n_layer": N_LAYER, "n_head": N_HEAD, "d_model": D}
 
@@ -214,7 +214,7 @@ def value_and_gradient(w, vectors, answers):
 # The baseline "says nothing": each word's vector becomes the mean of all words' vectors, and the places stay. Four
 # attributions of a word, with $g_t = \partial F/\partial x_t$: **saliency** $\lVert g_t \rVert$, **gradient × input**
 # $g_t \cdot (x_t - x'_t)$, integrated gradients, and occlusion. A vector's share is the sum over its elements, so
-# completeness holds of words, too. All points of the walk are rows of one batch.
+# completeness holds for words, too. All points of the walk are rows of one batch.
 
 
 # %%
@@ -467,7 +467,7 @@ for count in range(1, len(strong) + 1):
 #
 # **Second: that the output came about by these shares.** A head's output is $o = pV$, with $d_{head}$ numbers. Let $n$ be a
 # row with $nV = 0$ and $n\mathbf{1} = 0$: then $p + n$ sums to 1, too, and $(p + n)V = o$. These are $d_{head} + 1$ equations
-# for $T$ unknowns, so wherever a token sees more than $d_{head} + 1$ others there are such rows (Brunner et al. 2020). Shares
+# for as many unknowns as a token sees tokens; wherever it sees more than $d_{head} + 1$, there are such rows (Brunner et al. 2020). Shares
 # mustn't be negative, which leaves little room where nearly all lies on one. We take the row that lowers the largest share,
 # go until some share reaches 0, hold that one there, and go on.
 
@@ -564,9 +564,9 @@ for name in found:
     )
 
 # %% [markdown]
-# Drawn to its own largest value, as saliency maps always are, each panel has a bar of full height. And the last place reaches
-# the output past all attention, by the residual stream, in any model. What a map is worth is only what it has *more* than the
-# untrained one's.
+# Drawn to its own largest value, as saliency maps usually are, each panel has a bar of full height. And the last place reaches
+# the output past all attention, by the residual stream, in any model. A map is worth only what it shows *beyond* the
+# untrained model's.
 #
 # ## The logit lens
 #
@@ -674,7 +674,7 @@ for name, directions in {
 kept, control_kept = left["the word before"], left["a random split in 17"]
 small = abs(kept - control_kept) < 0.1
 say(
-    f"The half can be taken out for {whole - left['the half']:.1%} of accuracy. And see the last two lines: without the word before it "
+    f"Taking out the half costs {100 * (whole - left['the half']):.1f} points of accuracy. And see the last two lines: without the word before it "
     f"is {kept:.1%}, and without as many directions along which *random* classes differ {control_kept:.1%}. So "
     + (
         "that ablation says nothing about the word before: it takes away too much."
@@ -694,7 +694,7 @@ say(
 #
 # $$\sum_{ij} G_{ij}^2 = \sum_k \lambda_k^2 \ge d\,\Big(\frac{n}{d}\Big)^2 = \frac{n^2}{d} \quad\Longrightarrow\quad \text{mean of } G_{ij}^2 \text{ over } i \ne j \;\ge\; \frac{n^2/d - n}{n(n-1)} = \frac{n - d}{d\,(n - 1)}.$$
 #
-# The $n$ ones of the diagonal were taken off. Below $d = n$ there is no arrangement without overlap (Welch's bound; Elhage et
+# The $n$ ones of the diagonal were taken off. With $d < n$ there is no arrangement without overlap (Welch's bound; Elhage et
 # al. 2022 call it *superposition*). We look for the best arrangement, and then read sixteen features of which two are
 # present:
 
@@ -816,7 +816,7 @@ check("15.3", logit_parts)
 # %% [markdown]
 # **15.4** Setting a head to zero also takes away what it adds on *every* text. Better set it to its mean. `outputs` `(batch,
 # heads, time, d_head)` are the heads' results, `w_o` `(heads · d_head, d_model)` mixes them. Return the layer's output
-# `(batch, time, d_model)` with head `head` replaced by its mean over all texts, at each place of its own.
+# `(batch, time, d_model)` with head `head` replaced by its mean over all texts, taken at each place separately.
 
 
 # %%

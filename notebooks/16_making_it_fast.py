@@ -137,6 +137,7 @@ def copy_rate(megabytes):
 def operation_rate(rounds=300_000):
     """Floating-point operations a second of a loop of multiply-adds; without it, of NumPy's matrix product."""
     if native:
+        # peak_fma returns how many operations it did
         return native.peak_fma(rounds) / fastest(lambda: native.peak_fma(rounds))
     a = np.ones((512, 512), np.float32)
     return 2 * 512**3 / fastest(lambda: a @ a)
@@ -194,7 +195,9 @@ axis.legend(loc="lower right")
 show(figure, "The roofline of this machine on one thread, and where ops of a Transformer stand under it.")
 
 # %% [markdown]
-# A small product has its numbers in a cache, and may stand above memory's roof; what it loses is the cost of the call. An exponential is counted as
+# A small product has its numbers in a cache, and may stand above memory's roof; what it loses is the cost of the call.
+# (Where another point stands above it: reading alone may be faster than the copy by which $\beta$ was measured, and the
+# machine may have been busier then.) An exponential is counted as
 # one operation and takes about a dozen, which pulls softmax down. The library's own
 # picture, with all ops, is made by [roofline.py](../benchmarks/roofline.py); its figures are in [benchmarks.md](../docs/benchmarks.md).
 
@@ -394,9 +397,9 @@ def online_backward(dp, saved):
 #
 # $$m' = \max(m, \max_j s_j), \quad l' = l\,e^{m - m'} + \sum_j e^{s_j - m'}, \quad o' = o\,e^{m - m'} + \sum_j e^{s_j - m'} v_j,$$
 #
-# where $j$ runs over the tile's keys. At the end $O = o/l$. Exercise 06.2 did this one key at a time; a tile makes matrix products of it.
+# where $j$ runs over the tile's keys and $s_j$ is the query's score with key $j$, already divided by $\sqrt d$. At the end $O = o/l$. Exercise 06.2 did this one key at a time; a tile makes matrix products of it.
 #
-# **Backwards** the shares are needed again, $dS = P \circ (dP - \sum_j P_j\,dP_j)$. They are made again tile by tile from $L = m + \ln l$. One
+# **Backwards** the shares are needed again, $dS = P \circ (dP - \sum_j P_j\,dP_j)$ with $dP = dO\,V^\top$ (chapter 06). They are made again tile by tile from $L = m + \ln l$. One
 # thing seems to need a whole row at once, the sum. But
 #
 # $$\sum_j P_{ij}\, dP_{ij} = \sum_j P_{ij} \sum_c dO_{ic} V_{jc} = \sum_c dO_{ic} \sum_j P_{ij} V_{jc} = \sum_c dO_{ic}\, O_{ic},$$
@@ -440,8 +443,8 @@ def flash_backward(do, saved):
 
 
 # %% [markdown]
-# The result doesn't depend on the tiles, whether or not they come out even. Scores in the hundreds are among them, large enough for $e^s$ to
-# overflow.
+# The result doesn't depend on the tiles, whether or not they come out even. The scores are so large that $e^s$
+# by itself would overflow.
 
 # %%
 attention_forward = module("06", "attention").attention_forward
@@ -919,7 +922,7 @@ joules = {}
 print("on an H100, with 1,024 tokens of context            joules a token")
 for model, config in models.items():
     for weights, size, pi_of in (("float32", 4, single), ("bfloat16", 2, half), ("int8", 1, half)):
-        for texts in (1, 64):
+        for texts in (1, 64):  # int8 is assumed to be multiplied in 16 bits
             F, B = token_work(config, texts, size, 1024)
             joules[model, weights, texts] = OVERHEAD * watts * max(F / pi_of, B / beta) / texts
             print(f"{model:20} {weights:9} texts at once: {texts:2} {joules[model, weights, texts]:18.5f}")
@@ -942,7 +945,7 @@ for (model, config), tokens in zip(models.items(), (10e9, 140e9), strict=True): 
 
 # %% [markdown]
 # Why moving less is what helps: in a 45 nm process, a float32 multiplication and addition took 3.7 + 0.9 pJ, and 8 bytes from memory 1.3 to 2.6 nJ (Horowitz
-# 2014). With these figures, what one token of the 124M model costs:
+# 2014). With these figures, and 1.95 nJ as the middle, what one token of the 124M model costs:
 
 # %%
 for name, size in {"float32": 4, "bfloat16": 2, "int8": 1}.items():
@@ -973,7 +976,7 @@ with np.errstate(over="ignore"):
         )
 
 # %% [markdown]
-# **... sums are kept in bfloat16.** Products of bfloat16 numbers are fine, if they are *summed* in float32, as all hardware does. A running sum in bfloat16
+# **... sums are kept in bfloat16.** Products of bfloat16 numbers are fine, if they are *summed* in float32, as matrix units usually do. A running sum in bfloat16
 # stops growing: with 8 bits, the number after 256 is 258, and $256 + 1$ is rounded back (a tie, to even).
 
 # %%
