@@ -607,8 +607,7 @@ print("\n".join(lines_of(text)))
 
 # %% [markdown]
 # Its `duplicates` drop a line that has come *before*, so the menu's first copy stays; ours counted all pages first. That takes two readings, and
-# this one takes one. Short lines always stay: "Home" may be a menu, or a line of verse. (The second page's title
-# stays, too: both pages are one text here, and HTML knows one head only.)
+# this one takes one. Short lines always stay: "Home" may be a menu, or a line of verse.
 #
 # MinHash, exactly: minillm's signature is ours with its key. Its held-out examples are those that come first by our `fraction`, and its windows are
 # our windows:

@@ -705,7 +705,7 @@ for name, size in {"float32": 4, "bfloat16": 2, "int8": 1}.items():
         print(f"{name:9} {texts:6} {F / B:19.2f} {B / texts / 1e6:26.1f}")
 
 # %% [markdown]
-# On the clock: one layer's weight times more and more rows. As long as memory is the bound, the rows after the first cost little. (For few rows minillm
+# On the clock: one layer's weight times more and more rows. As long as memory is the bound, the rows after the first should cost little, and the time a row fall. (For few rows minillm
 # has a kernel of its own, [gemv.cpp](../csrc/cpu/kernels/gemv.cpp); the one for many copies the weight into panels first, and that must pay off.)
 
 # %% tags=["timing"]

@@ -172,6 +172,11 @@ def test_a_page_becomes_text_and_the_report_shows_each_removal():
     assert r"special                   1  '\xad'" in table
 
 
+def test_of_several_pages_in_one_text_no_title_is_left():
+    text, _ = clean("<html><head><title>头</title></head><body><p>甲</p></body></html>\n" * 2, ("tags",))
+    assert text.split() == ["甲", "甲"]
+
+
 def test_real_text_comes_through_unharmed():
     text = real_file("tang300.txt").read_text(encoding="utf-8")
     result, report = clean(text, ("mojibake", "control", "special", "line-ends", "nfc"))

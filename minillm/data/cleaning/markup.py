@@ -7,7 +7,7 @@ from minillm.data.cleaning.step import Cleaned, substitute
 
 _TAG = re.compile(r"<[a-zA-Z/!?][^>]*>")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
-_UNREAD = "script, style, noscript, template, iframe, svg, math, textarea"
+_UNREAD = "title, script, style, noscript, template, iframe, svg, math, textarea"
 _BLOCKS = (
     "address, article, aside, blockquote, dd, details, div, dl, dt, fieldset, figcaption, figure, footer, form, "
     "h1, h2, h3, h4, h5, h6, header, hr, li, main, nav, ol, p, pre, section, summary, table, tr, ul"
