@@ -2,11 +2,12 @@
 
 classes     precision, recall and F1 of each, and which are taken for which
 texts       length, variety, repetition; fluency, their perplexity under a trigram model of the training answers' words.
-            (Coherence, what the own source saves on a target beside another one's: `TextToText.coherence`.)
+coherence   what an answer's own question, or source, saves on it beside that of another one
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,9 @@ from minillm.metrics import (
 )
 from minillm.metrics.words import language_of, words
 from minillm.models import NGram
+from minillm.tasks.task import evaluation_mode
 from minillm.tokenizers import WordTokenizer
+from minillm.training.task import Batch
 
 COMPARED = 100  # texts that are compared with one another
 ORDER = 3
@@ -70,6 +73,31 @@ def text_measures(texts: Sequence[str], model: WordModel) -> dict[str, float]:
         with suppress(ConfigError):  # sacrebleu isn't installed
             measures[f"self-BLEU of {len(compared)}"] = self_bleu(compared, language_of(compared))
     return measures
+
+
+def coherence(model: Any, collate: Callable[[Sequence[Any]], Batch], own: Sequence[Any], other: Sequence[Any]) -> float:
+    """Nats a token that its own source saves on a target, against that of another example.
+
+    own, other: encoded examples that `collate` makes a batch of, with the same targets, and with their own sources or
+    others'.
+    """
+    with evaluation_mode(model):
+        losses = [model.loss(**collate(examples)).item() for examples in (own, other)]
+    return losses[1] - losses[0]
+
+
+def coherence_of_pairs(
+    model: Any, collate: Callable[[Sequence[Any]], Batch], encoded: Sequence[tuple[list[int], list[int]]]
+) -> float:
+    """The same of (source ids, target ids), each target with the source that stands before its own."""
+    own = encoded[:COMPARED]
+    other = [(source, target) for (source, _), (_, target) in zip([*own[1:], own[0]], own, strict=True)]
+    return coherence(model, collate, own, other)
+
+
+def coherence_line(saved: float) -> str:
+    """As a sentence of the report."""
+    return f"Coherence: its own source saves {saved:.3f} nats a token."
 
 
 def class_tables(true: np.ndarray, predicted: np.ndarray, names: Sequence[str]) -> str:

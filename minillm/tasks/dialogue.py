@@ -38,7 +38,7 @@ from minillm.errors import ConfigError, DataError
 from minillm.metrics import distinct_n, exact_match, language_of, perplexity, token_f1, words
 from minillm.models import GPT, GPTConfig
 from minillm.nn.lora import add_lora
-from minillm.tasks.answer_report import text_table
+from minillm.tasks.answer_report import COMPARED, coherence, coherence_line, text_table
 from minillm.tasks.decoder import begin_with_run, grown
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.tokenizers import BPETokenizer, Tokenizer
@@ -193,7 +193,22 @@ class Dialogue(FinetuneTask):
         return [Answer(self.tokenizer.decode(ids[:most]), len(ids) <= most) for ids in answers]
 
     def answer(self, model: GPT, texts: Sequence[str]) -> list[str]:
-        return [answer.text for answer in self.answers(model, [[text] for text in texts])]
+        return [answer.text for answer in self.answers(model, [[self._cut(text)] for text in texts])]
+
+    def too_long(self, texts: Sequence[str]) -> int:
+        return sum(len(ids) > self._room for ids in self.tokenizer.encode_batch(list(texts)))
+
+    @property
+    def _room(self) -> int:
+        """Tokens that a user's first text may have."""
+        return self.config.model.context_length - len(prompt(self.turns([""]), self.tokenizer))
+
+    def _cut(self, text: str) -> str:
+        """The text, or its beginning where it is too long; room for an answer is then left."""
+        ids = self.tokenizer.encode(text)
+        most = self.config.model.context_length // 2
+        kept = self._room - min(self.config.task.max_new_tokens, most)
+        return text if len(ids) <= self._room else self.tokenizer.decode(ids[:kept])
 
     def shown(self, model: GPT, examples: Sequence[Conversation]) -> list[str]:
         answers = self.answers(model, [example.said[:-1] for example in examples])
@@ -229,7 +244,17 @@ class Dialogue(FinetuneTask):
     def qualities(self, model: GPT, split: str) -> str:
         exchanges = self.exchanges(split)
         said = [answer.text for answer in self.answers(model, [exchange.history for exchange in exchanges])]
-        return text_table(said, [e.answer for e in exchanges], [e.answer for e in self.exchanges("train")])
+        table = text_table(said, [e.answer for e in exchanges], [e.answer for e in self.exchanges("train")])
+        return f"{table}\n\n{coherence_line(self.coherence(model, exchanges[:COMPARED]))}"
+
+    def coherence(self, model: GPT, exchanges: Sequence[Exchange]) -> float:
+        """Nats a token that the question saves on its answer, against the question of another answer."""
+        asked = [exchange.history[-1] for exchange in exchanges]
+        own, other = (
+            [self.encode(Conversation((question, e.answer))) for question, e in zip(questions, exchanges, strict=True)]
+            for questions in (asked, [*asked[1:], asked[0]])
+        )
+        return coherence(model, self.collate, own, other)
 
     def exchanges(self, split: str) -> list[Exchange]:
         """Every answer in the conversations of a split."""

@@ -47,7 +47,7 @@ from minillm.errors import ConfigError, DataError
 from minillm.metrics import masked_token_accuracy, perplexity
 from minillm.models import NGram, Seq2Seq, Seq2SeqConfig
 from minillm.models.seq2seq import teacher_forcing
-from minillm.tasks.answer_report import text_table
+from minillm.tasks.answer_report import coherence_line, coherence_of_pairs, text_table
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, Scores, beside, evaluation_mode
 from minillm.tokenizers import WordTokenizer
 from minillm.tokenizers.word import PIECES
@@ -221,7 +221,8 @@ class Document(FinetuneTask):
     def qualities(self, model: Seq2Seq, split: str) -> str:
         said = self.answer(model, [pair.source for pair in self.examples[split]])
         references, training = ([pair.target for pair in self.examples[part]] for part in (split, "train"))
-        return text_table(said, references, training)
+        table = text_table(said, references, training)
+        return f"{table}\n\n{coherence_line(coherence_of_pairs(model, self.collate, self._encoded[split]))}"
 
 
 def over_epochs(config: FinetuneConfig, steps_per_epoch: int) -> TrainingConfig:

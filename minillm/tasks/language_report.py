@@ -201,6 +201,7 @@ def report(path: Path, checkpoint: Literal["best", "last"] = "best") -> str:
         f"## The next token\n\n{len(found.true):,} tokens of the validation text.",
         next_token_table(found, data),
         "![loss by position](report.png)",
+        "![loss of the training and of the validation](loss.png)",
         f"## Samples\n\n{len(samples)} of {SAMPLE_TOKENS} tokens at temperature {TEMPERATURE}, "
         f"beside {len(pieces)} pieces of the validation text.",
         "\n".join(["| | samples | text |", "|---|---:|---:|", *rows]),

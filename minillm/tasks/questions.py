@@ -171,8 +171,15 @@ class Questions(FinetuneTask):
         return rows
 
     def answer(self, model: ChoiceScorer, texts: Sequence[str]) -> list[str]:
-        """The option chosen for each question, given as a line of JSON like those of --data."""
-        return self._picked(model, [parse_choice(text) for text in texts])
+        """The option chosen for each question, given as a line of JSON like those of --data. DataError, with the line,
+        for one that isn't."""
+        return self._picked(model, [self._parsed(text) for text in texts])
+
+    def _parsed(self, text: str) -> Choice:
+        try:
+            return parse_choice(text)
+        except DataError as error:
+            raise DataError(f"{text[:60]!r} {error}") from None
 
     def shown(self, model: ChoiceScorer, examples: Sequence[Choice]) -> list[str]:
         pairs = zip(examples, self._picked(model, examples), strict=True)

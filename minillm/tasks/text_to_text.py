@@ -8,7 +8,7 @@ from tqdm import tqdm
 from minillm.data.examples import Pair, fitting, pad
 from minillm.models import Seq2Seq
 from minillm.models.seq2seq import teacher_forcing
-from minillm.tasks.answer_report import COMPARED, text_table
+from minillm.tasks.answer_report import coherence_line, coherence_of_pairs, text_table
 from minillm.tasks.encoder_decoder import begin
 from minillm.tasks.task import FinetuneConfig, FinetuneTask, Prepared, beside, evaluation_mode
 from minillm.training.task import Batch
@@ -89,15 +89,7 @@ class TextToText(FinetuneTask):
 
     def qualities(self, model: Seq2Seq, split: str) -> str:
         table = text_table(self.written(model, split), self.targets(split), self.targets("train"))
-        return f"{table}\n\nCoherence: its own source saves {self.coherence(model, split):.3f} nats a token."
-
-    def coherence(self, model: Seq2Seq, split: str) -> float:
-        """Nats a token that an example's own source saves on its target, against the source of another example."""
-        own = self._encoded[split][:COMPARED]
-        other = [(source, target) for (source, _), (_, target) in zip(own[1:] + own[:1], own, strict=True)]
-        with evaluation_mode(model):
-            losses = [model.loss(**self.collate(examples)).item() for examples in (own, other)]
-        return losses[1] - losses[0]
+        return f"{table}\n\n{coherence_line(coherence_of_pairs(model, self.collate, self._encoded[split]))}"
 
     def targets(self, split: str) -> list[str]:
         """The references of a split."""

@@ -59,9 +59,7 @@ def test_two_classes_are_learnt_scored_and_answered(tmp_path, data, capsys):
     evaluate.main([str(out), "--input", str(tmp_path / "new.txt")])
     assert capsys.readouterr() == ("好\nbad\n", "")
     (tmp_path / "new.txt").write_text(f"film plot 很好\n{'awful ' * 300}\n", encoding="utf-8")
-    with pytest.raises(
-        DataError, match="1 of 2 texts are longer than .*, or cut them there with --truncate"
-    ):
+    with pytest.raises(DataError, match="1 of 2 texts are longer than .*, or cut them there with --truncate"):
         evaluate.main([str(out), "--input", str(tmp_path / "new.txt")])
     evaluate.main([str(out), "--input", str(tmp_path / "new.txt"), "--truncate"])
     assert re.search("^1 of 2 texts are longer than the context of [0-9]+ tokens: cut", capsys.readouterr().err, re.M)

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,33 @@ def test_a_dozen_dialogues_are_learnt_by_heart(run, tmp_path, capsys):
     assert evaluate.main([str(run)]) == 0
     rows = json.loads((run / "report.json").read_text(encoding="utf-8"))["scores"]
     assert list(rows)[1:] == ["the most frequent answer", "answer to the nearest question"]
+
+
+def test_the_report_says_what_a_question_saves_on_its_answer(run, capsys):
+    evaluate.main([str(run), "--split", "train", "--report", "--checkpoint", "last"])
+    saved = float(re.search(r"its own source saves (-?[\d.]+) nats a token", capsys.readouterr().out)[1])
+    task, model, _ = evaluate.load_trained(RunFolder(run), "last")
+    exchanges = task.exchanges("train")
+    questions = [exchange.history[-1] for exchange in exchanges]
+    means = []
+    for asked in (questions, questions[1:] + questions[:1]):
+        total = count = 0
+        for question, exchange in zip(asked, exchanges, strict=True):
+            batch = task.collate([task.encode(Conversation((question, exchange.answer)))])
+            tokens = int((batch["targets"] != IGNORED).sum())
+            total, count = total + model.loss(**batch).item() * tokens, count + tokens
+        means.append(total / count)
+    assert saved == pytest.approx(means[1] - means[0], abs=2e-3)
+    assert saved > 0.5  # what was learnt by heart hangs on its question
+
+
+def test_a_question_that_is_too_long_is_refused_or_cut(run, tmp_path, capsys):
+    asked = tmp_path / "asked.txt"
+    asked.write_text("你好" * 100 + "\nHello\n", encoding="utf-8")
+    with pytest.raises(DataError, match="1 of 2 texts are longer than the context of 64 tokens.*--truncate"):
+        evaluate.main([str(run), "--input", str(asked), "--checkpoint", "last"])
+    assert evaluate.main([str(run), "--input", str(asked), "--checkpoint", "last", "--truncate"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "Hi there!"
 
 
 def test_the_loss_counts_on_answers_and_their_ends_alone():

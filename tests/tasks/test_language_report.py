@@ -133,6 +133,7 @@ def test_the_command_writes_the_report_or_prints_the_table(run: Path, capsys: py
     assert table.strip() in shown == (run / "report.md").read_text(encoding="utf-8")
     for name in ("distinct-1", "distinct-2", "repeated 4-grams", "fluency", "coherence", "words a piece", "micro"):
         assert name in shown
+    assert "(loss.png)" in (run / "report.md").read_text(encoding="utf-8")
     assert (run / "report.png").read_bytes().startswith(b"\x89PNG")
     step = load_run(run).step
     assert f"# Report at step {step:,}" in shown

@@ -56,6 +56,9 @@ def test_questions_are_learnt_scored_and_answered(tmp_path, data, capsys):
     capsys.readouterr()
     assert evaluate.main([str(out), "--input", str(tmp_path / "new.txt")]) == 0
     assert capsys.readouterr().out == "冷\n"
+    (tmp_path / "new.txt").write_text("Who came?\n", encoding="utf-8")
+    with pytest.raises(DataError, match="'Who came[?]' isn't JSON"):
+        evaluate.main([str(out), "--input", str(tmp_path / "new.txt")])
 
 
 def test_a_run_that_was_stopped_ends_as_one_that_wasnt(tmp_path, data):
