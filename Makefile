@@ -19,9 +19,9 @@ train: .venv/installed-$(EXTRAS)
 test: .venv/installed-$(EXTRAS)
 	OPENBLAS_NUM_THREADS=1 MINILLM_THREADS=1 $(BIN)/python -m pytest -n auto $(ARGS)
 
-# The chapters in JupyterLab.
+# The chapters in JupyterLab; its root is the clone, so that links into the library work.
 book: .venv/installed-notebooks
-	$(BIN)/python -m jupyterlab notebooks $(ARGS)
+	$(BIN)/python -m jupyterlab --ServerApp.root_dir=. notebooks/00_start_here.ipynb $(ARGS)
 
 # The documentation site: build/docs/site/index.html
 docs: .venv/installed-docs

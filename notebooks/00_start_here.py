@@ -12,14 +12,16 @@
 # # 00 Start here
 #
 # This book builds a language model from nothing: from counting words to a Transformer that is trained, tuned, measured and
-# made fast. It follows an article on large language models, called *the document*, section by section; each chapter
+# made fast. It follows an overview article on large language models (in Chinese, not part of this repository), called *the document*,
+# section by section; each chapter
 # says which of its sections it covers, what they leave out, and where they are wrong.
 #
 # This page is the map. It looks whether your machine has everything, shows how a chapter is read and how an exercise is
 # answered, and says what is where.
 #
 # You need: Python as one learns it in a first course, and the mathematics of school. Click into a cell and press Shift and Enter: that
-# runs it and goes on to the next.
+# runs it and goes on to the next; *Kernel > Interrupt Kernel* stops one that takes too long. The list of files has each chapter twice: open the
+# `.ipynb`; the `.py` beside it is the same text, for git.
 
 # %% [markdown]
 # ## Does everything run?
@@ -44,8 +46,8 @@ environment()
 #
 # | system | Python 3.11 or newer | then, in the clone's folder |
 # |---|---|---|
-# | Linux | `sudo apt install python3 python3-venv git make g++` | `make book` |
-# | macOS | `brew install python@3.12 git` | `make book` |
+# | Linux | `sudo apt install python3 python3-venv python3-dev git make g++` | `make book` |
+# | macOS | `brew install python@3.12 git` | `make book PYTHON=python3.12` |
 # | Windows | `winget install Python.Python.3.12 Git.Git` | three commands, since Windows has no `make` |
 #
 # [INSTALL.md](INSTALL.md) has each step, from a bare machine to an open notebook, without `make` and without a compiler, too. It also has
@@ -69,6 +71,10 @@ environment()
 # Break things. Every number in the text between cells is computed, not typed, so if you change a cell and run all (*Run > Run All
 # Cells*), the text changes along. JupyterLab saves a chapter twice, as `.ipynb` and as `.py`; to have it
 # back as it was, without your answers: `git checkout notebooks/04_autograd.*`.
+#
+# Some chapters go on with code of an earlier one: `module("04", "engine")` runs the cells of chapter 04 that have the tag `engine`, *as they are
+# saved now*. What you change there changes later chapters, too; that is a good way to try an engine of your own, and a good reason to have the
+# chapter back as it was before you go on.
 
 # %% [markdown]
 # ## How an exercise is answered
@@ -76,7 +82,8 @@ environment()
 # Here is the first one of chapter 04, to warm up; its answer is one line. *The derivative of* $\tanh x$ *is* $1 - \tanh^2 x$. *Write its
 # backward:* `g` *is the gradient of the result,* `saved` *is what forward saved, the result itself.*
 #
-# An exercise stands there as a function whose body is `...`, which means that nothing has been written yet:
+# An exercise stands there as a function whose body is `...`, which means that nothing has been written yet. `check` stands last in its cell: a
+# notebook shows a cell's last line only.
 
 # %%
 from minillm.exercises import check, hint, solution
@@ -194,7 +201,7 @@ for path in chapters():
                 print(path.name[:2], line)
 
 # %% [markdown]
-# Any of them can read something else. `corpora.load` takes a file, a folder or a glob of UTF-8 text, in any language, and gives its
+# Many of them can read something else. `corpora.load` takes a file, a folder or a glob of UTF-8 text, in any language, and gives its
 # documents; here is a file of one poem, cut where there is an empty line. `stories.documents(n)` is a list of `n` texts, and what
 # replaces it should be a list of about as many, since a chapter learns from the first and is judged by the others.
 
@@ -213,7 +220,8 @@ print(len(documents), documents)
 
 # %% [markdown]
 # Then *Run > Run All Cells*. The chapters' own claims are about their own texts: on yours, a cell that asserts one may stop, and then it says
-# something about your text.
+# something about your text. And chapter 01 is about the stories' own words and grammar: with a text that has characters or words which its
+# first 200 documents don't have, it stops where it looks one up.
 #
 # For more than a chapter can train in seconds, use the commands: `python -m minillm.train --corpus my_book.txt`.
 

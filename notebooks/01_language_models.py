@@ -559,7 +559,7 @@ rough, kneser_ney = curves["add 0.000001: nearly no smoothing"], curves["Kneser-
 say(
     f"Nearly without smoothing the loss is least at order {orders[rough.argmin()]}, {rough.min():.2f} bits, and then **turns "
     f"up**, to {rough[-1]:.2f} at order 12, where knowing nothing costs 8. With none at all it would be infinite. With "
-    f"Kneser-Ney it rises by {kneser_ney[-1] - kneser_ney.min():.3f} bits from its least to order 12, and from order 6 on moves by "
+    f"Kneser-Ney order 12 is {kneser_ney[-1] - kneser_ney.min():.3f} bits above the best order, and from 6 on no two differ by more than "
     f"{np.ptp(kneser_ney[5:]):.3f}: a context as long as that has hardly ever been seen, so that the shorter one is asked. On the text that it "
     f"counted, the model of order 12 pays {curves['no smoothing, on the text it counted'][-1]:.2f} bits: it knows it by heart."
 )

@@ -84,7 +84,7 @@ for name, tokenizer in [
 
 # %% [markdown]
 # A word that isn't in the vocabulary becomes `<unk>`, and is gone: decoding can't bring it back, and a model can never write
-# it. And the list of words never ends. Here are some held-out words that the whole training text didn't have:
+# it. And the list of words never ends: not even *We* and *saw* need be in it. Here are some held-out words that the whole training text didn't have:
 
 # %%
 words = WordTokenizer.train([train])

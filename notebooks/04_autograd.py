@@ -388,8 +388,8 @@ for name, mine, library in zip(["A", "B", "row"], ours, theirs, strict=True):
 # %% [markdown]
 # ## Picture: the graph, step by step
 #
-# The graph behind the worked example, drawn from the library's own tape. Step through it: first the values forwards, then
-# the gradients back.
+# The graph behind the worked example, drawn from the library's own tape. Step through it: first forwards, then the gradients
+# back. (A node shows its value where the tape still has it: at the inputs, and where an op saved its result for backward.)
 
 # %%
 from minillm import views
@@ -490,7 +490,7 @@ except ml.errors.GraphError as error:
 
 # %% [markdown]
 # **04.1** The derivative of $\tanh x$ is $1 - \tanh^2 x$. Write its backward: `g` is the gradient of the result, `saved` is
-# what forward saved, the result itself.
+# what forward saved, the result itself. With one input, return its gradient as it is, not in a tuple.
 
 
 # %%

@@ -566,7 +566,7 @@ def shares_of(layer, ids):
     return attention_forward(q, k, v, mask=causal_mask(len(ids)))[1][3][0]
 
 
-sentence = ["the", "cat", "sat", "on", "the", "mat"]
+sentence = ["the", "cat", "sat", "on", "the", "mat"]  # or your own: up to eight of WORDS; then run the cells below, too
 ids = np.array([WORDS.index(word) for word in sentence])
 pictures = {"one head, of 16": shares_of(one, ids)[0]}
 pictures |= {f"two heads, the {name}": p for name, p in zip(["first", "second"], shares_of(two, ids), strict=True)}

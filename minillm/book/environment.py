@@ -163,8 +163,17 @@ def chinese_font() -> Finding:
         macos="macOS brings PingFang and Heiti",
         linux="`apt install fonts-noto-cjk`",
     )
-    advice = f"Only for Chinese labels of your own. {how}; then delete the folder `matplotlib.get_cachedir()`."
+    advice = f"Only for Chinese labels of your own. {how}; then delete {font_cache()}, Matplotlib's list of fonts."
     return Finding("Chinese in pictures", "no font", advice)
+
+
+def font_cache() -> str:
+    """Where Matplotlib keeps the list of fonts it found; its usual name where it is missing."""
+    try:
+        import matplotlib
+    except ImportError:
+        return "~/.cache/matplotlib"
+    return str(matplotlib.get_cachedir())
 
 
 def font_names() -> set[str]:

@@ -63,8 +63,8 @@ def _function(question: Exercise, answer: Any) -> Result:
         if got is None and not error and not count:
             return Result(question.id, False, f"not answered yet: it returns None ({question.title})", answered=False)
         if wrong := error or _wrong(question, case, got):
-            passed = f"right on {count} smaller, " if count else ""
-            return Result(question.id, False, f"not right yet: {passed}but for {_call(answer, case)}\n  {wrong}")
+            passed = f"right on {count} smaller, but " if count else ""
+            return Result(question.id, False, f"not right yet: {passed}for {_call(answer, case)}\n  {wrong}")
     return Result(question.id, True, f"right, on {len(inputs)} inputs")
 
 
@@ -76,11 +76,16 @@ def _called(function: Any, case: Given) -> tuple[Any, str | None]:
             result = function(*args, **kwargs)
         result = list(result) if isinstance(result, Iterator) else result
     except Exception as error:
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        return None, f"it raises {type(error).__name__}: {error} (line {line.lineno} of {line.name}: {line.line})"
+        return None, f"it raises {type(error).__name__}: {error}{_where(error)}"
     if any(_changed(a, b) for a, b in zip(args, case.args, strict=True)):
         return None, "it changes what it was given; work on a copy"
     return result, None
+
+
+def _where(error: Exception) -> str:
+    """The line that raised; nothing where that is the call itself, as with a wrong number of arguments."""
+    line = traceback.extract_tb(error.__traceback__)[-1]
+    return "" if line.filename == __file__ else f" (line {line.lineno} of {line.name}: {line.line})"
 
 
 def _wrong(question: Exercise, case: Given, got: Any) -> str | None:

@@ -27,7 +27,7 @@ def exercise(id: str) -> Exercise:
     """The exercise of an id such as "06.1". ConfigError, with the nearest ids, if there is none."""
     found = all_exercises()
     if id not in found:
-        near = get_close_matches(str(id), found, n=3, cutoff=0.4)
+        near = [f"0{id}"] if f"0{id}" in found else get_close_matches(str(id), found, n=3, cutoff=0.4)
         raise ConfigError(
             f"there is no exercise {id!r}; did you mean {' or '.join(near) or 'one of ' + ', '.join(found)}?"
         )

@@ -515,8 +515,8 @@ show(
 rough, kneser_ney = curves["add 0.000001: nearly no smoothing"], curves["Kneser-Ney"]
 say(
     f"几乎不平滑时，{orders[rough.argmin()]} 阶的损失最小，为 {rough.min():.2f} 比特，之后**回升**，到 12 阶是 {rough[-1]:.2f}，"
-    "而一无所知也不过 8 比特。如果完全不平滑，损失就是无穷大。Kneser-Ney 从最低点到 12 阶只回升 "
-    f"{kneser_ney[-1] - kneser_ney.min():.3f} 比特，6 阶以后总共只变动 {np.ptp(kneser_ney[5:]):.3f} 比特：那么长的上文几乎从没见过，只好去问短一些的。"
+    "而一无所知也不过 8 比特。如果完全不平滑，损失就是无穷大。用 Kneser-Ney，12 阶只比最好的阶高 "
+    f"{kneser_ney[-1] - kneser_ney.min():.3f} 比特，6 阶以后任两阶相差不超过 {np.ptp(kneser_ney[5:]):.3f} 比特：那么长的上文几乎从没见过，只好去问短一些的。"
     f"而对自己数过的文本，12 阶模型只付 {curves['no smoothing, on the text it counted'][-1]:.2f} 比特："
     "它已经背下来了。"
 )

@@ -73,7 +73,7 @@ for name, tokenizer in [
     print(f"{tokenizer.vocab_size:7,} {len(ids):9,} {unknown:7,}（{unknown / len(ids):6.2%}）  {name}")
 
 # %% [markdown]
-# 不在词表里的词变成未知词元 `<unk>`，从此消失：解码无法把它找回来，模型也永远写不出它。而词是列不完的。下面是留出的文本中的一些词，整个训练文本里都没有：
+# 不在词表里的词变成未知词元 `<unk>`，从此消失：解码无法把它找回来，模型也永远写不出它。而词是列不完的，就连 *We* 和 *saw* 也未必在词表里。下面是留出的文本中的一些词，整个训练文本里都没有：
 
 # %%
 words = WordTokenizer.train([train])

@@ -525,6 +525,7 @@ def shares_of(layer, ids):
     return attention_forward(q, k, v, mask=causal_mask(len(ids)))[1][3][0]
 
 
+# 句子可以换成你自己的：至多八个 WORDS 里的词，然后把下面的单元格也运行一遍
 sentence = ["the", "cat", "sat", "on", "the", "mat"]
 ids = np.array([WORDS.index(word) for word in sentence])
 pictures = {"one head, of 16": shares_of(one, ids)[0]}
