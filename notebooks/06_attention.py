@@ -610,6 +610,20 @@ q, k, v = (t.array[0, head] for t in two.heads(vectors(chinese_ids[None])))
 print(views.attention(chinese, q, k, v, causal=True))
 
 # %% [markdown]
+# **Your own sentence.** Any words will do where nothing has been learnt: each gets a random vector, the same wherever it stands, and the three matrices
+# are random, too. So what you see is the formula alone, without a meaning and without places. A sentence without spaces, such as
+# 更上一层楼, is taken character by character.
+
+# %%
+import zlib
+
+mine = "the old dog sleeps beside the hand that led him"
+tokens = mine.split() if " " in mine else list(mine)
+x = np.stack([np.random.default_rng(zlib.crc32(token.encode())).normal(size=8) for token in tokens])
+W_q, W_k, W_v = np.random.default_rng(0).normal(size=(3, 8, 4)) / np.sqrt(8)
+views.attention(tokens, x @ W_q, x @ W_k, x @ W_v, causal=True)
+
+# %% [markdown]
 # ## What breaks if
 #
 # **... scores aren't divided by $\sqrt{d_k}$.** The shares then go to one key, and where a share is 0 or 1 the softmax is

@@ -572,6 +572,18 @@ q, k, v = (t.array[0, head] for t in two.heads(vectors(chinese_ids[None])))
 print(views.attention(chinese, q, k, v, causal=True))
 
 # %% [markdown]
+# **你自己的句子。** 什么都没有学过的时候，任何词都可以：每个词得到一个随机向量，不论在哪里出现都一样，三个矩阵也是随机的。所以这里看到的只是公式本身，没有意义，也没有位置。不含空格的句子按字切分，含空格的按词切分，例如 the old dog sleeps。
+
+# %%
+import zlib
+
+mine = "白日依山尽，黄河入海流"
+tokens = mine.split() if " " in mine else list(mine)
+x = np.stack([np.random.default_rng(zlib.crc32(token.encode())).normal(size=8) for token in tokens])
+W_q, W_k, W_v = np.random.default_rng(0).normal(size=(3, 8, 4)) / np.sqrt(8)
+views.attention(tokens, x @ W_q, x @ W_k, x @ W_v, causal=True)
+
+# %% [markdown]
 # ## 如果弄坏它
 #
 # **……分数不除以 $\sqrt{d_k}$。** 这时权重会集中到一个键上，而权重为 0 或 1 的地方，softmax 是平的：两种情况下 $p_j(dP_j - \sum dP\,p)$ 都是 0。没有梯度，就学不到东西。取随机的查询和 32 个随机的键，再给权重一个随机的梯度，下面是对各查询取的中位数（undivided 表示不除，divided by √d_k 表示除过）：
