@@ -13,6 +13,8 @@
 #
 # Covers section 3.2.1 of the document (collecting, cleaning and encoding data), and the list of ids in its section 4.3.1.
 #
+# In minillm: [data/cleaning](../minillm/data/cleaning), [data/splits.py](../minillm/data/splits.py), [data/batches.py](../minillm/data/batches.py); checked in [tests/data/test_cleaning.py](../tests/data/test_cleaning.py), [tests/data/test_batches.py](../tests/data/test_batches.py).
+#
 # The document gives cleaning a sentence: noise such as HTML tags and special characters is removed. What noise is, what
 # may go wrong in removing it, and how text becomes the numbers a model is trained on, it doesn't say. Here each step is
 # built, and its worth is measured in bits.

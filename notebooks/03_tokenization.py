@@ -14,6 +14,8 @@
 # Covers section 3.2.1 of the document (preparing data: word encoding and subword encoding), and the "subwords" that its
 # section 3.2.2 has models predict.
 #
+# In minillm: [tokenizers/bpe.py](../minillm/tokenizers/bpe.py), [tokenizers/wordpiece.py](../minillm/tokenizers/wordpiece.py), [tokenizers/sentencepiece.py](../minillm/tokenizers/sentencepiece.py); checked in [tests/tokenizers/test_bpe.py](../tests/tokenizers/test_bpe.py), [tests/tokenizers/test_against_tiktoken.py](../tests/tokenizers/test_against_tiktoken.py).
+#
 # The document says that text is cut into words or subwords, and these are turned into numbers. It doesn't say where
 # subwords come from. Here they are learnt from text, in a few lines of code that give the same ids as the library, token
 # for token. On the way: what this does to Chinese, and how models that cut text differently can be compared at all.

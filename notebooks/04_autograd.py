@@ -15,6 +15,8 @@
 # Nothing there says how a derivative is found; here it is built, twice: for single numbers, then for arrays.
 # The second engine is what the later chapters go on with.
 #
+# In minillm: [tape.py](../minillm/tape.py), [tensor.py](../minillm/tensor.py), [registry.py](../minillm/registry.py); checked in [tests/test_backward.py](../tests/test_backward.py), [tests/test_testing.py](../tests/test_testing.py), [tests/ops/test_table.py](../tests/ops/test_table.py).
+#
 # You need: chapters 01 to 03 for the words, the chain rule from school for the mathematics.
 
 # %%

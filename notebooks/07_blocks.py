@@ -13,6 +13,8 @@
 #
 # Covers section 4.1.1 of the document (the Transformer).
 #
+# In minillm: [ops/norm.py](../minillm/ops/norm.py), [nn/blocks.py](../minillm/nn/blocks.py), [nn/position.py](../minillm/nn/position.py); checked in [tests/ops/test_table.py](../tests/ops/test_table.py), [tests/nn/test_gradients.py](../tests/nn/test_gradients.py), [tests/nn/test_position.py](../tests/nn/test_position.py).
+#
 # The document writes a layer as "MultiHeadAttention + Feedforward Network". It leaves out the residual connection and the
 # layer norm, says nothing of positions, and its "+" should be "then". Here the missing pieces are built, and a block is made of
 # them and of chapter 06's attention. Chapter 08 puts such pieces together into the document's encoder and decoder layers.

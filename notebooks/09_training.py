@@ -14,6 +14,8 @@
 # Covers section 3.2.2 of the document (pre-training), the training loop of its section 5.2 (Adam, learning rate 0.001) and
 # its section 9.2 (how pre-training is done).
 #
+# In minillm: [optim.py](../minillm/optim.py), [training/step.py](../minillm/training/step.py), [training/schedule.py](../minillm/training/schedule.py); checked in [tests/test_optim.py](../tests/test_optim.py), [tests/training/test_schedule.py](../tests/training/test_schedule.py).
+#
 # Section 3.2.2 says what a model is trained on, and 5.2 has a training loop. What Adam does, what 0.001 means and how
 # to tell that a training goes wrong isn't there; here it is. Section 9.2 calls supervised fine-tuning a *phase of
 # pre-training*, and the chart in 2.4 makes one choose between the two. Both are wrong: fine-tuning is a stage of its own *after*

@@ -13,6 +13,8 @@
 #
 # Covers section 3.2.4 of the document (text generation), and the generation in its sample program, 5.2.
 #
+# In minillm: [models/decoding.py](../minillm/models/decoding.py); checked in [tests/models/test_decoding.py](../tests/models/test_decoding.py), [tests/nn/test_kv_cache.py](../tests/nn/test_kv_cache.py).
+#
 # The document has three steps: put a sequence in, predict the next word or subword and append it, repeat until the text is as long
 # as required. How one token is chosen from thousands of scores, how a text ends by itself, and why a long text needn't
 # cost the square of its length, is left out; and its program can't run. Here is all of it.

@@ -13,6 +13,8 @@
 #
 # Covers sections 3.2.3 (supervised fine-tuning) and 6 (applications) of the document, and what its 2.2, 2.4 and 9.2 say of both.
 #
+# In minillm: [models/classifier.py](../minillm/models/classifier.py), [models/span.py](../minillm/models/span.py), [data/examples/chat_template.py](../minillm/data/examples/chat_template.py), [nn/lora.py](../minillm/nn/lora.py); checked in [tests/models/test_heads_against_torch.py](../tests/models/test_heads_against_torch.py), [tests/nn/test_lora.py](../tests/nn/test_lora.py).
+#
 # The document says that a pre-trained model is adjusted to labelled pairs, names the applications, and draws fine-tuning as
 # what one does *instead of* pre-training. How one model comes to classify, point at answers and talk is left out. Here one
 # small pre-trained GPT does all of it; what pre-training was worth is measured, and so is what fine-tuning destroys.

@@ -13,6 +13,8 @@
 #
 # Covers section 9.5 of the document (how a language model is evaluated).
 #
+# In minillm: [metrics](../minillm/metrics); checked in [tests/metrics/test_classification.py](../tests/metrics/test_classification.py), [tests/metrics/test_bleu.py](../tests/metrics/test_bleu.py), [tests/metrics/test_rouge.py](../tests/metrics/test_rouge.py).
+#
 # The document lists accuracy, length and variety of what is written, its fluency and coherence, and an F1 that
 # "balances" precision and recall, without a formula. Perplexity, BLEU and ROUGE are missing, and so is the question
 # that decides what a number is worth: how far would it move on another two hundred examples? Here each measure is

@@ -14,6 +14,8 @@
 # Covers question 9.4 of the document (how to make LLMs more interpretable), and what its sections 3.3.2 and 6.4.3 say of
 # black boxes.
 #
+# In minillm: [views/attention.py](../minillm/views/attention.py), [nn/attention.py](../minillm/nn/attention.py), [models/gpt.py](../minillm/models/gpt.py); checked in [tests/models/test_gpt.py](../tests/models/test_gpt.py), [tests/test_hooks.py](../tests/test_hooks.py).
+#
 # The document gives three means: to show attention, to build models that explain themselves, and to compress the model. The
 # first is done here, together with four other ways of looking inside, on a model whose mechanism we know, so that each
 # can be found wrong. The third isn't one: a smaller model is not by itself more interpretable, as is computed below.

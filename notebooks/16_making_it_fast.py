@@ -13,6 +13,8 @@
 #
 # Covers sections 3.3.2 (training needs great resources) and 6.4.4 (green AI) of the document.
 #
+# In minillm: [ops/attention.py](../minillm/ops/attention.py), [kernels](../minillm/kernels), [csrc/README.md](../csrc/README.md); checked in [tests/native/test_attention.py](../tests/native/test_attention.py), [tests/native/test_gemm.py](../tests/native/test_gemm.py).
+#
 # The document says that models need much computing and much energy, and that better algorithms and better storage will need less.
 # It doesn't say how much, nor why. Both can be counted: operations, bytes and joules, and what each of the usual tricks saves of them.
 #

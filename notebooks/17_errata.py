@@ -13,6 +13,8 @@
 #
 # Covers the whole document, from section 2 to section 9.
 #
+# In minillm: [tasks/document.py](../minillm/tasks/document.py); checked in [tests/test_errata.py](../tests/test_errata.py), [tests/book/test_errata.py](../tests/book/test_errata.py).
+#
 # The document is an overview, and as an overview it serves: its four formulas of attention and loss are the right ones.
 # Its worked numbers aren't, its sample program doesn't run, and some claims don't hold. Earlier chapters show a fault
 # where its subject comes up. Here all of them stand together, each in a few lines: what is printed there, and what comes

@@ -13,6 +13,8 @@
 #
 # 对应文档第 3.2.1 节（数据的采集、清洗与编码），以及第 4.3.1 节里的那串编号。
 #
+# 在 minillm 里：[data/cleaning](../../minillm/data/cleaning), [data/splits.py](../../minillm/data/splits.py), [data/batches.py](../../minillm/data/batches.py)；检验：[tests/data/test_cleaning.py](../../tests/data/test_cleaning.py), [tests/data/test_batches.py](../../tests/data/test_batches.py)。
+#
 # 文档谈清洗只用了一句话：去除 HTML 标签、特殊字符等噪声。什么算噪声，去除时会出什么错，文本又怎样变成模型训练所用的数字，它都没有说。这一章把每一步都做出来，并用比特来衡量它值多少。
 #
 # 预备知识：第 01 章（n 元语法、以每字节比特数计的损失），Python 的 `bytes` 和 `str`，一点概率论。

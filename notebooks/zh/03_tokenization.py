@@ -13,6 +13,8 @@
 #
 # 对应文档第 3.2.1 节（准备数据：词编码与子词编码），以及第 3.2.2 节让模型去预测的“子词”（subword）。
 #
+# 在 minillm 里：[tokenizers/bpe.py](../../minillm/tokenizers/bpe.py), [tokenizers/wordpiece.py](../../minillm/tokenizers/wordpiece.py), [tokenizers/sentencepiece.py](../../minillm/tokenizers/sentencepiece.py)；检验：[tests/tokenizers/test_bpe.py](../../tests/tokenizers/test_bpe.py), [tests/tokenizers/test_against_tiktoken.py](../../tests/tokenizers/test_against_tiktoken.py)。
+#
 # 文档说，文本先切成词或子词，再变成数字；却没有说子词从何而来。本章就从文本中把子词学出来，只用寥寥几行代码，所得的编号却与库的结果一个不差。顺带还要看一看：这样做对中文意味着什么；文本切法不同的模型，究竟怎样才能比较。
 #
 # 预备知识：第 01 章（n 元语法、困惑度、每字节比特数），以及 Python 的字典。

@@ -13,6 +13,8 @@
 #
 # 对应文档第 9.2 节（用反向传播训练），以及第 3.2.3 节所说的“梯度下降”（gradient descent）。
 #
+# 在 minillm 里：[tape.py](../../minillm/tape.py), [tensor.py](../../minillm/tensor.py), [registry.py](../../minillm/registry.py)；检验：[tests/test_backward.py](../../tests/test_backward.py), [tests/test_testing.py](../../tests/test_testing.py), [tests/ops/test_table.py](../../tests/ops/test_table.py)。
+#
 # 文档没有说明导数是怎样求出来的。本章就来造一个求导的引擎，而且造两遍：先对单个的数，再对数组。后面各章接着用的是第二个。
 #
 # 预备知识：第 01 至 03 章中的术语，以及数学课上学过的链式法则（chain rule）。

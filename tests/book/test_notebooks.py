@@ -47,12 +47,22 @@ def test_a_chapter_has_its_parts_in_order(path):
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=names(CHAPTERS))
+def test_a_chapter_leads_to_the_code_and_to_its_tests(path):
+    """By the formulas it teaches, or by links."""
+    first = cells(path)[0].text
+    assert re.search(r"^Formulas: \[", first, re.MULTILINE) or re.search(
+        r"^In minillm: \[.*checked in \[tests/", first, re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=names(CHAPTERS))
 def test_figures_have_captions_and_labels(path):
     """They are shown by `show`, which asks for a caption."""
     code = "\n".join(cell.text for cell in cells(path) if not cell.markdown)
     assert "plt.show" not in code
     assert code.count("plt.subplots") == len(re.findall(r"\bshow\(figure", code))
-    assert code.count("xlabel=") >= code.count("plt.subplots")
+    for label in ("xlabel", "ylabel"):
+        assert len(re.findall(rf"{label}[=(]", code)) >= code.count("plt.subplots")
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=names(SOURCES))
