@@ -612,7 +612,7 @@ print(views.attention(chinese, q, k, v, causal=True))
 # %% [markdown]
 # **Your own sentence.** Any words will do where nothing has been learnt: each gets a random vector, the same wherever it stands, and the three matrices
 # are random, too. So what you see is the formula alone, without a meaning and without places. A sentence without spaces, such as
-# 更上一层楼, is taken character by character.
+# 更上一层楼, is taken character by character. (`views.attention(...).save("mine.html")` writes it as a page of its own.)
 
 # %%
 import zlib

@@ -32,7 +32,8 @@ in for them.
   float32. The other cases run on NumPy.
 - **Speed**: PyTorch's time divided by ours; more than 1 means that ours is faster. Several shapes give a range. The
   times, the shapes and how they were measured: [benchmarks](benchmarks), and [on an older
-  processor](benchmarks-avx2).
+  processor](benchmarks-avx2). Of matmul, the products of a GPT's layers. A dash: not measured; most of these ops run on
+  NumPy alone, whose time is that of the formula.
 """
 
 
@@ -47,7 +48,7 @@ class Measured:
 
 def page() -> str:
     """The page, as MyST Markdown."""
-    files = [measured(ROOT / "docs" / folder / "ops.json") for folder in ("benchmarks", "benchmarks-avx2")]
+    files = [measured(ROOT / "docs" / folder) for folder in ("benchmarks", "benchmarks-avx2")]
     rows = [[*_described(op), *_checked(op), *[_speed(op, file) for file in files]] for _, op in sorted(OPS.items())]
     head = [
         "op",
@@ -60,12 +61,15 @@ def page() -> str:
     return f"{INTRO}\nThe machines:\n\n{machines}\n\n{table(head, rows, 'op-table')}\n"
 
 
-def measured(path: Path) -> Measured:
-    """The measurements in a file that `python -m benchmarks` wrote."""
-    data = json.loads(path.read_text(encoding="utf-8"))
+def measured(folder: Path) -> Measured:
+    """The measurements of ops and of matrix products in a folder that `python -m benchmarks` wrote."""
+    data, gemm = (json.loads((folder / name).read_text(encoding="utf-8")) for name in ("ops.json", "gemm.json"))
     ratios: dict[str, dict[str, list[float]]] = {}
     for row in data["tables"][0]["rows"]:
         ratios.setdefault(row["op"], {}).setdefault(row["pass"], []).append(row["torch / ours"])
+    for row in gemm["tables"][0]["rows"]:
+        if row["torch / ours"] is not None:  # bfloat16 where the processor has no products of it
+            ratios.setdefault("matmul", {}).setdefault(row["type"], []).append(row["torch / ours"])
     machine = f"{data['cpu']}; {data['threads']} threads; {data['date']}; {data['versions']}"
     return Measured(machine, data["instruction set"], ratios)
 

@@ -572,7 +572,7 @@ q, k, v = (t.array[0, head] for t in two.heads(vectors(chinese_ids[None])))
 print(views.attention(chinese, q, k, v, causal=True))
 
 # %% [markdown]
-# **你自己的句子。** 什么都没有学过的时候，任何词都可以：每个词得到一个随机向量，不论在哪里出现都一样，三个矩阵也是随机的。所以这里看到的只是公式本身，没有意义，也没有位置。不含空格的句子按字切分，含空格的按词切分，例如 the old dog sleeps。
+# **你自己的句子。** 什么都没有学过的时候，任何词都可以：每个词得到一个随机向量，不论在哪里出现都一样，三个矩阵也是随机的。所以这里看到的只是公式本身，没有意义，也没有位置。不含空格的句子按字切分，含空格的按词切分，例如 the old dog sleeps。（`views.attention(...).save("mine.html")` 把它存成一个独立的网页。）
 
 # %%
 import zlib
