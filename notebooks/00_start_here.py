@@ -68,7 +68,7 @@ environment()
 # - **What breaks if** something is left out or done wrong, in numbers.
 # - **Exercises**, which check themselves.
 #
-# Break things. Every number in the text between cells is computed, not typed, so if you change a cell and run all (*Run > Run All
+# Break things. Every result in the text between cells is computed, not typed, so if you change a cell and run all (*Run > Run All
 # Cells*), the text changes along. JupyterLab saves a chapter twice, as `.ipynb` and as `.py`; to have it
 # back as it was, without your answers: `git checkout notebooks/04_autograd.*`.
 #

@@ -616,7 +616,7 @@ say(
 # The library's loop, [training/loop.py](../minillm/training/loop.py), on a tiny GPT. It has only 600 characters to
 # learn from, so that it can soon know them by heart: its own loss then goes on falling, while that on other stories
 # rises. The **validation** text decides. After two evaluations without a better one (`patience`) it stops, and the best
-# checkpoint is the model. It takes a few seconds.
+# checkpoint is the model.
 
 # %%
 import contextlib

@@ -462,7 +462,7 @@ say(
 # Counting is done in one pass, and on a small text the n-grams, with Kneser-Ney's smoothing (chapter 01), are hard to beat.
 # What a GPT has is room. Its curve goes on falling with steps, size and text, where counts run dry: no 5-gram can remember the
 # name in a story's first sentence until its last. The preset [modern](../minillm/configs/modern.toml) passes such a 5-gram
-# on a megabyte of text in half an hour ([measured](../docs/results.md)). What ours writes on the way, always after the same beginning:
+# on a megabyte of text ([measured](../docs/results.md)). What ours writes on the way, always after the same beginning:
 
 # %%
 for step, sample in samples.items():

@@ -17,7 +17,7 @@
 #
 # The document says that some words or pieces of words are hidden at random and predicted. How many, what stands in their
 # place, which positions the loss counts, and what such a model can't do is left out. All of it is here, from scratch,
-# with a small BERT (Devlin et al. 2019) that learns in a few seconds.
+# with a small BERT (Devlin et al. 2019).
 #
 # You need: chapters 05 (cross-entropy) and 06 (attention); bigrams from chapter 01.
 

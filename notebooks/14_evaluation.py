@@ -715,7 +715,7 @@ for name, samples in {"unpaired": unpaired, "paired": paired}.items():
         label=f"{name}, 95 % in [{100 * interval(samples)[0]:.1f}, {100 * interval(samples)[1]:.1f}]",
     )
 axes.axvline(0, color="black", linewidth=1)
-axes.set(xlabel="accuracy of four letters − accuracy of words, percentage points", ylabel="of 5,000 draws")
+axes.set(xlabel="accuracy of four letters − accuracy of words, percentage points", ylabel=f"of {len(picks):,} draws")
 axes.legend(fontsize=8)
 show(figure, "Differences of two classifiers, with the same sentences drawn for both (paired) or not.")
 

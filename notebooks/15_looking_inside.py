@@ -310,9 +310,10 @@ for _ in range(3):
 # %% [markdown]
 # ## The same thing in minillm
 #
-# The library has no hooks to record what happens inside, and needs none: a model is a Python object, and its `forward` is a
-# loop over layers ([models/gpt.py](../minillm/models/gpt.py)). Write the loop yourself, and you hold all that passes through
-# it. Here it is the **residual stream**: the vectors to which each sublayer adds.
+# The library's tensors have hooks ([tensor.py](../minillm/tensor.py)): `register_hook` calls a function with the gradient, and
+# `retain_grad` keeps it. Its layers have none that would record what they compute, and need none: a model is a Python object,
+# and its `forward` is a loop over layers ([models/gpt.py](../minillm/models/gpt.py)). Write the loop yourself, and you hold all
+# that passes through it. Here it is the **residual stream**: the vectors to which each sublayer adds.
 
 
 # %%
@@ -360,7 +361,7 @@ print(f"the library's, by finite differences: largest error {report.largest_erro
 # %% [markdown]
 # ## Pictures: attention maps
 #
-# The shares that attention computes are among what its op saves for backward. Rows look, columns are looked at:
+# The shares that attention computes are among what its op saves for backward. A row is a word that looks, a column one that is looked at:
 
 
 # %%
@@ -390,12 +391,13 @@ for place, axis in np.ndenumerate(axes):
         axis.set_yticks(range(9), sentence, fontsize=7)
     if place[0]:
         axis.set_xticks(range(9), sentence, rotation=90, fontsize=7)
-figure.supylabel("looks (layer 1 above, layer 2 below)", fontsize=8)
-axes[1, 3].set(xlabel="is looked at")
-show(figure, "The maps of all sixteen heads; in layer 2, see where the last row, the second 'dog', looks.")
+figure.supylabel("the word that looks (layer 1 above, layer 2 below)", fontsize=8)
+figure.supxlabel("the word that is looked at", fontsize=8)
+caption = f"The maps of all {N_LAYER * N_HEAD} heads; in layer 2, see where the last row, the second 'dog', looks."
+show(figure, caption)
 
 # %% [markdown]
-# Looking at sixteen pictures, one finds what one looks for. So measure it. The **previous-word score** of a head is the mean
+# Looking at so many pictures, one finds what one looks for. So measure it. The **previous-word score** of a head is the mean
 # share that a place gives to the place before it, over the first eight places (layer 2 looks only there); the **induction
 # score** the mean share that a word, seen before, gives to the place *after* that earlier one. Over 200 fresh texts:
 
@@ -556,8 +558,8 @@ for column, name in enumerate(found):
         axes[row, column].set(ylim=(-1.1, 1.1), xticks=range(9))
     axes[0, column].set_title(name)
     axes[1, column].set(xlabel="place")
-axes[0, 0].set_ylabel("trained (÷ largest)")
-axes[1, 0].set_ylabel("untrained (÷ largest)")
+axes[0, 0].set_ylabel("share ÷ the panel's\nlargest, trained", fontsize=9)
+axes[1, 0].set_ylabel("share ÷ the panel's\nlargest, untrained", fontsize=9)
 show(figure, "One prompt: the trained model above, one that learnt nothing below; in orange what matters.")
 for name in found:
     alike = agreement(np.abs(found[name]), np.abs(of_untrained[name]))
