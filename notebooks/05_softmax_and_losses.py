@@ -570,11 +570,8 @@ for (name, path), style in zip(paths.items(), ("-", "--"), strict=True):
     axis.plot(right_word, style, label=f"{name}: {right_word[-1]:.5f} in the end")
 axis.set(xlabel="step", ylabel="probability of the right word", ylim=(-0.03, 1.03))
 axis.legend()
-steps = len(path) - 1
-show(
-    figure,
-    f"After {steps} steps cross-entropy has learned the word; squared error has hardly moved from where it began.",
-)
+after = f"After {len(path) - 1} steps"
+show(figure, f"{after} cross-entropy has learned the word; squared error has hardly moved from where it began.")
 
 # %% [markdown]
 # The same on the plane of the first two scores. The way of cross-entropy leads down a slope that is steepest where

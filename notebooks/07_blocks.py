@@ -862,7 +862,7 @@ shares = counts[counts > 0] / counts.sum()
 blind = -(shares * np.log(shares)).sum()
 last = {name: np.mean(history[-5:]) for name, (history, _) in runs.items()}
 say(
-    f"Loss of the last five steps, in nats: {'; '.join(f'{name} **{loss:.3f}**' for name, loss in last.items())}. Whoever knows how "
+    f"Loss of the last five steps, in nats a character: {'; '.join(f'{name} **{loss:.3f}**' for name, loss in last.items())}. Whoever knows how "
     f"often each character comes, and nothing of what stands before it, reaches {blind:.2f}."
 )
 
@@ -871,7 +871,7 @@ figure, axis = plt.subplots(figsize=(6.5, 3.4))
 for (name, (history, _)), style in zip(runs.items(), ("-", "--", ":"), strict=True):
     axis.plot(history, style, label=name)
 axis.axhline(blind, color="grey", linewidth=0.8, label="knows frequencies only")
-axis.set(xlabel="step", ylabel="loss in nats", ylim=(0, None))
+axis.set(xlabel="step", ylabel="loss (nats a character)", ylim=(0, None))
 axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
 show(figure, "Three runs of twelve layers: they differ only in where the norm stands, and in how fast they start.")
 
@@ -880,11 +880,10 @@ show(figure, "Three runs of twelve layers: they differ only in where the norm st
 # whole way of the first seven. The view steps along the path:
 
 # %%
-history, path = runs["post-norm, no warm-up"]
-poet = Poet("post")
+from functools import partial
 
 
-def loss_at(vector):
+def loss_of(poet, vector):
     place = 0
     for p in poet.parameters():
         p.mutable()[...] = vector[place : place + p.size].reshape(p.shape)
@@ -893,19 +892,54 @@ def loss_at(vector):
         return poet.loss().item()
 
 
-whole_way = path[-1] - path[0]
+def plane(order):
+    """The losses of the first steps, the path, and the plane's two directions."""
+    history, path = runs[f"{order}-norm, no warm-up"]
+    return history, path, np.array([path[1] - path[0], path[-1] - path[0]])
+
+
+history, path, directions = plane("post")
 say(
-    f"The first full step took the loss from {history[0]:.2f} to {history[1]:.2f} nats, seven of them to {history[7]:.2f}."
+    f"The first full step took the loss from {history[0]:.2f} to {history[1]:.2f} nats a character, seven of them to {history[7]:.2f}."
 )
 views.landscape(
-    loss_at,
+    partial(loss_of, Poet("post")),
     path[0],
-    [path[1] - path[0], whole_way],
+    directions,
     radius=1.5,
     size=9,
     path=path,
     names=("first step", "way of seven steps"),
+    unit="nats a character",
 )
+
+# %% [markdown]
+# Pre-norm's first steps, from the same seed, on the plane that *they* span; post-norm's beside it, in the same colours:
+
+# %%
+ticks = np.linspace(-1.5, 1.5, 9)
+grids, told = {}, []
+for order in ("post", "pre"):
+    history, path, directions = plane(order)
+    poet = Poet(order)
+    grids[order] = np.array([[loss_of(poet, path[0] + np.array([a, b]) @ directions) for a in ticks] for b in ticks])
+    step, way = np.linalg.norm(directions, axis=1)
+    told.append(
+        f"{order.capitalize()}-norm's first step, {step:.2f} long, took the loss from {history[0]:.2f} to {history[1]:.2f} nats a character, and "
+        f"seven, {way:.2f} from the start, to **{history[7]:.2f}**; the lowest of the {grids[order].size} places drawn is {grids[order].min():.2f}."
+    )
+figure, axes = plt.subplots(1, 2, figsize=(8.5, 3.6), sharey=True, layout="constrained")
+scale = {"vmin": min(map(np.min, grids.values())), "vmax": max(map(np.max, grids.values()))}
+for axis, (order, grid) in zip(axes, grids.items(), strict=True):
+    _, path, directions = plane(order)
+    image = axis.pcolormesh(ticks, ticks, grid, cmap="Greens", **scale)
+    axis.plot(*np.linalg.lstsq(directions.T, (path - path[0]).T)[0], "k.-")
+    axis.set(title=f"{order}-norm", xlabel="first step", xlim=(-1.69, 1.69), ylim=(-1.69, 1.69))
+axes[0].set_ylabel("way of seven steps")
+figure.colorbar(image, ax=axes, label="loss (nats a character)")
+caption = "The ground of the first steps, in one scale of colours: the stronger, the higher the loss. Dots: the path, on the plane."
+show(figure, caption)
+say(" ".join(told))
 
 # %% [markdown]
 # **... there is no epsilon.** A row whose entries are all equal, as a padding token's zeros are, has variance 0, and $0 \cdot

@@ -526,10 +526,10 @@ for (name, path), style in zip(paths.items(), ("-", "--"), strict=True):
     axis.plot(right_word, style, label=f"{name}: {right_word[-1]:.5f} in the end")
 axis.set(xlabel="step", ylabel="probability of the right word", ylim=(-0.03, 1.03))
 axis.legend()
-steps = len(path) - 1
+after = f"{len(path) - 1} 步之后"
 show(
     figure,
-    f"{steps} 步之后，交叉熵已经学会了这个词，平方误差几乎还停在起点。（横轴：步数；纵轴：正确词的概率；实线：交叉熵，虚线：概率的平方误差。）",
+    f"{after}，交叉熵已经学会了这个词，平方误差几乎还停在起点。（横轴：步数；纵轴：正确词的概率；实线：交叉熵，虚线：概率的平方误差。）",
 )
 
 # %% [markdown]

@@ -129,6 +129,45 @@ ROWS = {
 }
 """Of each row the numbers recomputed here, and the figures printed for the first of them when faults were listed."""
 
+PHRASES = {
+    "4.1.1 the plus": "composition",
+    "4.1.1 residuals and norms": "h + FFN(LN(h))",
+    "4.1.2 the sum and the mean": "y is one-hot",
+    "4.2 the derivation": "$W_Q$, $W_K$, $W_V$, $W_O$",
+    "4.3.3 word 3": "token 5",
+    "2.2 the two stages": "after pre-training",
+    "2.4 the flow chart": "one leads to the other",
+    "9.2 the two stages": "after pre-training",
+    "6.4.2 distillation": "answers without examples is pre-training",
+    "9.4 smaller models": "not by itself",
+    "9.5 F1": "harmonic mean",
+    "9.5 missing measures": "BLEU (precision",
+    "7.3 the title": "Few-Shot Learners",
+    "5.2 (1)": "can `read_texts`: True",
+    "5.2 (2)": "halves of a text",
+    "5.2 (3)": "nothing reads: tgt",
+    "5.2 (4)": "missing 1 required positional argument: 'memory'",
+    "5.2 (5)": "(batch, time)",
+    "5.2 (6)": "The right way round words have 100%",
+    "5.2 (7)": "with the mask by 0.0000",
+    "5.2 (8)": "repeats its input",
+    "5.2 (9)": "dog bites man",
+    "5.2 (10)": "of the targets are padding",
+    "5.2 (11)": "nothing reads hidden_dim",
+    "5.2 (12)": "once they are put there",
+    "5.2 (13)": "never used: test_iterator, valid_iterator",
+    "5.2 (14)": "ZeroDivisionError",
+    "5.2 (15)": "that of `<unk>`",
+    "5.2 (16)": "end token",
+    "5.2 (17)": "The last place alone",
+    "5.2 (18)": "axes in order",
+    "5.2 (19)": "the only field is “when it rains”",
+    "5.2 splits": "`splits((train_data, valid_data, test_data), …)`",
+    "5.2 one argument": "wants a target, too",
+    "5.2 idle layers": "no gradient ever reaches",
+}
+"""What the right-hand text of a row must say where its numbers alone wouldn't notice that it says something else."""
+
 MEASURED = ["4.2 √d_k", "2.2 the two stages", "9.2 the two stages"]  # with tests of their own
 
 
@@ -146,6 +185,12 @@ def test_a_row_is_right(key, faults):
     for value, figure in zip(values, figures, strict=False):
         digits = 4 if key == "9.5 F1" else 5
         assert abs(value - figure) <= 0.5 * 10**-digits + 1e-12, f"{value} isn't {figure}"
+
+
+@pytest.mark.parametrize("key", PHRASES)
+def test_a_row_says_what_is_right(key, faults):
+    _, right, _ = faults[key]
+    assert PHRASES[key] in right
 
 
 def test_the_literal_loss_is_never_0():
