@@ -37,6 +37,8 @@ def begin_with_run(start: str, model: Seq2SeqConfig, default: Seq2SeqConfig) -> 
     from minillm.tasks import TASKS  # here, since the tasks in it import this file
 
     run = RunFolder(Path(start).expanduser())
+    if run.config.exists() and run.task_kind is None:
+        raise CheckpointError(f"{start} is a GPT of python -m minillm.train; begin with a run of {' or '.join(KINDS)}")
     config, task = load_config(run, TASKS)
     saved = checkpoints.best(run.checkpoints)
     if task.kind not in KINDS or saved is None:

@@ -15,6 +15,7 @@ from minillm.tasks import TASKS, Translation, open_run
 from minillm.tasks.translation import TranslationSettings, read
 from minillm.training import checkpoints
 from minillm.training.run import RunFolder
+from tests.tasks.commands import pretrain
 
 WORDS = {"one": "eins", "two": "zwei", "cat": "Katze", "dog": "Hund", "red": "rot", "猫": "狗"}
 # fmt: off
@@ -193,3 +194,6 @@ def test_only_a_trained_run_of_these_tasks_is_gone_on_with(tmp_path, monkeypatch
     with pytest.raises(CheckpointError, match="nowhere holds no run"):
         run(monkeypatch, *files, "--from", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out"))
     assert not (tmp_path / "out").exists()
+    pretrain("--preset", "tiny", "--corpus", "stories", "--steps", "1", "--out", str(tmp_path / "gpt"))
+    with pytest.raises(CheckpointError, match="gpt is a GPT of python -m minillm.train; begin with a run of"):
+        run(monkeypatch, *files, "--from", str(tmp_path / "gpt"), "--out", str(tmp_path / "out"))
