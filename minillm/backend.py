@@ -1,10 +1,11 @@
 """Array modules and backends: which library holds an array, and whose kernels run on it.
 
-A backend is a name, an array module and a parent: where it has no kernel of its
-own for an op, its parent's runs, down to the NumPy reference. Only this file may
-import an array module other than NumPy.
+A backend is a name, an array module and a parent: where it has no kernel of its own for an op, its parent's runs, down
+to the reference formula. An array stays where it was made: a backend's kernels run on arrays of its own module, and
+on other arrays the best backend for them. Backends of a GPU are loaded when they are first asked for.
 """
 
+import importlib
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -58,6 +59,7 @@ class Backend:
 
 NUMPY = Backend("numpy", np)
 BACKENDS: dict[str, Backend] = {"numpy": NUMPY}
+ON_REQUEST = ("cupy", "numba_cuda", "cuda")  # minillm.kernels.NAME registers the backend when imported
 _current: ContextVar[Backend | None] = ContextVar("minillm_backend", default=None)
 
 
@@ -69,9 +71,15 @@ def register_backend(name: str, *, parent: Backend = NUMPY, array_module: Module
 
 
 def find_backend(name: str) -> Backend:
-    """The backend called `name`; ConfigError lists the ones this process has."""
+    """The backend called `name`, loaded if need be.
+
+    ConfigError lists the ones there are, or says what a GPU's backend is missing here.
+    """
+    if name not in BACKENDS and name in ON_REQUEST:
+        importlib.import_module(f"minillm.kernels.{name}")
     if name not in BACKENDS:
-        raise ConfigError(f"backend {name!r} isn't available here; available: {', '.join(sorted(BACKENDS))}")
+        known = sorted({*BACKENDS, *ON_REQUEST})
+        raise ConfigError(f"backend {name!r} isn't available here; available: {', '.join(known)}")
     return BACKENDS[name]
 
 
@@ -82,9 +90,31 @@ def current_backend() -> Backend:
 
 @cache
 def default_backend() -> Backend:
-    """The backend of who chose none: $MINILLM_BACKEND, else the fastest registered."""
-    fastest = max(BACKENDS.values(), key=lambda backend: len(backend.lineage))
-    return find_backend(os.environ.get("MINILLM_BACKEND", fastest.name))
+    """The backend of who chose none: $MINILLM_BACKEND, else the fastest of the CPU."""
+    return find_backend(os.environ.get("MINILLM_BACKEND") or fastest_for(np).name)
+
+
+def fastest_for(module: ModuleType) -> Backend:
+    """Of the backends for a module's arrays the one with the longest line of ancestors; of several, the newest."""
+    fitting = [backend for backend in BACKENDS.values() if backend.array_module is module]
+    return max(reversed(fitting), key=lambda backend: len(backend.lineage))
+
+
+def backend_for(module: ModuleType) -> Backend:
+    """The backend in use if its arrays are the module's, else the fastest whose are."""
+    backend = current_backend()
+    return backend if backend.array_module is module else fastest_for(module)
+
+
+def on_device(array: Any) -> Array:
+    """A NumPy array moved to where the backend in use computes; any other array as it is."""
+    module = current_backend().array_module
+    return module.asarray(array) if module is not np and isinstance(array, np.ndarray) else array
+
+
+def on_cpu(array: Any) -> np.ndarray:
+    """The array's values as a NumPy array: itself if it is one, else a copy, for which the CPU waits."""
+    return np.asarray(array) if isinstance(array, np.ndarray | np.generic) else array.get()
 
 
 class use_backend:
@@ -108,6 +138,33 @@ def array_module(array: Any) -> ModuleType:
         if isinstance(array, backend.array_module.ndarray):
             return backend.array_module
     raise TypeError(f"no backend holds arrays of type {type(array).__name__}")
+
+
+def as_array(values: Any) -> Array:
+    """`values` if it is an array, of whatever module; else a NumPy array of it."""
+    return values if hasattr(values, "dtype") and hasattr(values, "strides") else np.asarray(values)
+
+
+def beside(array: Array, value: Any) -> Any:
+    """`value`, moved to where `array` is if it is a NumPy array."""
+    return array_module(array).asarray(value) if isinstance(value, np.ndarray) else value
+
+
+def is_floating(dtype: Any) -> bool:
+    """Whether numbers of this dtype have a fraction; bfloat16, which NumPy gets from ml_dtypes, is of another kind."""
+    return dtype.kind == "f" or dtype.name == "bfloat16"
+
+
+def owner(array: Array) -> Array:
+    """The array whose memory `array` uses: itself, or what it is a view of."""
+    return array if array.base is None else array.base
+
+
+def shares_memory(a: Array, b: Array) -> bool:
+    """Whether two arrays may use the same memory."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.may_share_memory(a, b)
+    return owner(a) is owner(b)  # without the ranges: asking a GPU's library for them takes longer than most ops
 
 
 def arrays_in(values: Any) -> Iterator[Array]:

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from minillm.backend import array_module, on_cpu
 from minillm.errors import CheckpointError, ConfigError
-from minillm.kernels import native_for
+from minillm.kernels import optimizer_kernels
 from minillm.nn.module import Parameter
+from minillm.tensor import moved
 
 BLOCK = 1 << 16  # elements updated at a time, so that the several passes of a formula stay in the cache
 
@@ -35,19 +37,22 @@ class Optimizer:
             raise ConfigError(f"lr={lr} must not be negative")
         self.lr = lr
         self.steps = 0
-        self.state = {slot: [np.zeros_like(p._array) for p in self.params] for slot in self.slots}
+        self.state = {slot: [array_module(p._array).zeros_like(p._array) for p in self.params] for slot in self.slots}
 
     def zero_grad(self) -> None:
         """Forget the gradients, before the next backward pass."""
         for p in self.params:
             p.grad = None
 
-    def step(self, *, scale: float = 1.0) -> None:
-        """Move every parameter that has a gradient, by the gradients times `scale`.
+    def step(self, *, scale: Any = 1.0) -> None:
+        """Move every parameter that has a gradient, by the gradients times `scale`; by NaN, none is moved.
 
-        With scale=clip_factor(norm, max_norm) the step is that after `clip_grad_norm`, without its pass over memory.
+        With scale=clip_scale(squared_norm(params), max_norm) the step is that after `clip_grad_norm`, without its pass
+        over memory. On a GPU that scale is a number there, which nothing waits for; the step counts either way.
         """
         self.steps += 1
+        if isinstance(scale, float) and math.isnan(scale):
+            return
         moved = [(i, p) for i, p in enumerate(self.params) if p.grad is not None]
         tensors = [[p.mutable(), p.grad, *(self.state[slot][i] for slot in self.slots)] for i, p in moved]
         decays = [p.ndim >= 2 for _, p in moved]
@@ -63,7 +68,7 @@ class Optimizer:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """The step count and the state arrays, by names such as "m.0"."""
-        arrays = {f"{slot}.{i}": a for slot in self.slots for i, a in enumerate(self.state[slot])}
+        arrays = {f"{slot}.{i}": on_cpu(a) for slot in self.slots for i, a in enumerate(self.state[slot])}
         return {"step": np.array(self.steps, np.int64), **arrays}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -77,7 +82,11 @@ class Optimizer:
         self.steps = int(state["step"])
         for slot in self.slots:
             for i, array in enumerate(self.state[slot]):
-                array[...] = state[f"{slot}.{i}"]
+                array[...] = array_module(array).asarray(state[f"{slot}.{i}"])
+
+    def to(self, backend: str) -> None:
+        """Move the state to where `backend` computes; the parameters move by `Module.to`."""
+        self.state = {slot: [moved(a, backend) for a in arrays] for slot, arrays in self.state.items()}
 
 
 class SGD(Optimizer):
@@ -118,30 +127,31 @@ class Adam(Optimizer):
 
     def _update(self, theta: Any, g: Any, m: Any, v: Any, *, decays: bool) -> None:
         beta1, beta2 = self.betas
+        xp = array_module(theta)
         change = g - m
         change *= 1 - beta1
         m += change
-        np.multiply(g, g, out=change)
+        xp.multiply(g, g, out=change)
         change -= v
         change *= 1 - beta2
         v += change
-        np.sqrt(v, out=change)
+        xp.sqrt(v, out=change)
         change *= 1 / math.sqrt(1 - beta2**self.steps)
         change += self.eps
-        np.divide(m, change, out=change)
+        xp.divide(m, change, out=change)
         change *= self.lr / (1 - beta1**self.steps)
         theta -= change
 
     def _update_at_once(self, tensors: list[list[Any]], decays: list[bool], scale: float) -> bool:
         own_formula = type(self)._update not in (Adam._update, AdamW._update)  # a subclass with another
-        native = None if own_formula else native_for(array for arrays in tensors for array in arrays)
-        if native is None or not tensors:
+        kernels = None if own_formula else optimizer_kernels(array for arrays in tensors for array in arrays)
+        if kernels is None:
             return False
         beta1, beta2 = self.betas
         step, root = self.lr / (1 - beta1**self.steps), 1 / math.sqrt(1 - beta2**self.steps)
         kept = 1 - self.lr * self.weight_decay
         lists = [list(arrays) for arrays in zip(*tensors, strict=True)]
-        native.adam_step(*lists, decays, 1 - beta1, 1 - beta2, self.eps, step, root, kept, scale)
+        kernels.adam_step(*lists, decays, 1 - beta1, 1 - beta2, self.eps, step, root, kept, scale)
         return True
 
 
@@ -168,11 +178,16 @@ class AdamW(Adam):
         super()._update(theta, g, m, v, decays=decays)
 
 
+def squared_norm(params: Iterable[Parameter]) -> Any:
+    """Σ g² over all gradients: a float; on a GPU with kernels for it, an array of one number there."""
+    gradients = [p.grad for p in params if p.grad is not None]
+    kernels = optimizer_kernels(gradients)
+    return kernels.sum_of_squares(gradients) if kernels else sum(float(array_module(g).vdot(g, g)) for g in gradients)
+
+
 def grad_norm(params: Iterable[Parameter]) -> float:
     """The global norm √Σ g² of all gradients."""
-    gradients = [p.grad for p in params if p.grad is not None]
-    native = native_for(gradients)
-    return math.sqrt(native.sum_of_squares(gradients) if native else sum(float(np.vdot(g, g)) for g in gradients))
+    return math.sqrt(float(squared_norm(params)))
 
 
 def clip_factor(norm: float, max_norm: float) -> float:
@@ -183,6 +198,14 @@ def clip_factor(norm: float, max_norm: float) -> float:
     return max_norm / norm if max_norm < norm < math.inf else 1.0
 
 
+def clip_scale(squares: Any, max_norm: float) -> Any:
+    """`clip_factor` for Σ g² as `squared_norm` gives it, and where that is; NaN for one that isn't finite."""
+    if not isinstance(squares, float):
+        kernels = optimizer_kernels([squares])
+        return kernels.clip_scale(squares, max_norm)
+    return clip_factor(math.sqrt(squares), max_norm) if math.isfinite(squares) else math.nan
+
+
 def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     """Scale all gradients by `clip_factor`, so that their global norm is at most max_norm; returns the norm before."""
     params = list(params)
@@ -191,8 +214,8 @@ def clip_grad_norm(params: Iterable[Parameter], max_norm: float) -> float:
     gradients = [p.grad for p in params if p.grad is not None]
     if factor == 1:
         return norm
-    if native := native_for(gradients):
-        native.scale_arrays(gradients, factor)
+    if kernels := optimizer_kernels(gradients):
+        kernels.scale_arrays(gradients, factor)
     else:
         for g in gradients:
             g *= factor

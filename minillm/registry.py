@@ -27,7 +27,8 @@ from typing import Any
 
 import numpy as np
 
-from minillm.backend import Array, array_module, arrays_in, current_backend
+from minillm.backend import Array, array_module, arrays_in, backend_for, is_floating, owner
+from minillm.errors import GraphError
 from minillm.tape import Node, is_grad_enabled
 from minillm.tensor import Tensor
 from minillm.tracing import check_finite, is_tracing
@@ -88,14 +89,14 @@ class Kernel:
 class Op:
     """A differentiable function of tensors, its reference formula, and the kernels that may replace it."""
 
-    def __init__(self, forward: Callable, cases: Callable | None, errors: Callable | None):
+    def __init__(self, forward: Callable, cases: Callable | None, errors: Callable | None, ids: str | None):
         self.name = forward.__name__
         self.__name__ = self.__qualname__ = self.name
         self.__doc__ = forward.__doc__
         self.__module__ = forward.__module__
         self.reference = Kernel("numpy", forward, _no_backward)
         self.overrides: dict[str, Kernel] = {}
-        self._cases, self._errors = cases, errors
+        self._cases, self._errors, self._ids = cases, errors, ids
         parameters = list(inspect.signature(forward).parameters.values())[1:]
         self.__signature__ = inspect.Signature(parameters)
         self.arguments = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
@@ -118,9 +119,9 @@ class Op:
         return list(self._errors(rng)) if self._errors else []
 
     def pick(self, arrays: list[Any], kwargs: dict[str, Any]) -> Kernel:
-        """The kernel of the backend in use, or of the nearest it falls back to (in the end NumPy's formula) that takes
-        these arguments."""
-        backend = current_backend()
+        """The kernel of the backend in use, or of the nearest it falls back to (in the end the reference formula) that
+        takes these arguments."""
+        backend = backend_for(_module_of(arrays))
         for name in backend.lineage:
             kernel = self.overrides.get(name)
             if kernel and kernel.supports(*arrays, **kwargs):
@@ -129,20 +130,34 @@ class Op:
             raise RuntimeError(f"{self.name}: backend {backend.name!r} has no kernel for {_describe(arrays)}, {kwargs}")
         return self.reference
 
+    def picked(self, arrays: list[Any], kwargs: dict[str, Any]) -> Kernel:
+        """`pick`, and for bfloat16 arrays the reference in float32: the formulas need not know of bfloat16."""
+        kernel = self.pick(arrays, kwargs)
+        return widened(kernel) if kernel is self.reference and any(map(_is_bfloat16, arrays)) else kernel
+
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on tensors (or arrays and numbers) and record the step if a gradient may be asked for."""
         args, kwargs = self._by_position(args, kwargs)
         arrays = _as_arrays(args)
-        kernel = self.pick(arrays, kwargs)
-        xp = array_module(next((a for a in arrays if hasattr(a, "shape")), 0))
+        xp = _module_of(arrays)
+        if xp is not np:
+            _check_same_device(self.name, args)
+            arrays = [self._moved(xp, i, a) for i, a in enumerate(arrays)]
+        kernel = self.picked(arrays, kwargs)
         result, saved = kernel.forward(xp, *arrays, **kwargs)
         if is_tracing():
             check_finite(self.name, result, arrays)
-        outputs = [Tensor(a) for a in (result if isinstance(result, tuple) else (result,))]
+        outputs = [Tensor.of(a) for a in (result if isinstance(result, tuple) else (result,))]
         _share_versions(args, outputs)
         if is_grad_enabled() and any(isinstance(a, Tensor) and a.requires_grad for a in args):
             record(self.name, kernel, saved, args, outputs)
         return tuple(outputs) if isinstance(result, tuple) else outputs[0]
+
+    def _moved(self, xp: Any, place: int, a: Any) -> Any:
+        """An argument beside arrays of a GPU; ids stay where they are until the op has looked at them."""
+        if not isinstance(a, np.ndarray) or (self._ids and self.arguments[place] == self._ids):
+            return a
+        return xp.asarray(a)
 
     def _by_position(self, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
         """Move tensors given by name (weight=w), or as one list (concat([a, b])), to their positions."""
@@ -159,12 +174,19 @@ class Op:
 
 
 def op(
-    *, cases: Callable[[np.random.Generator], Iterator[Case]] | None = None, errors: Callable | None = None
+    *,
+    cases: Callable[[np.random.Generator], Iterator[Case]] | None = None,
+    errors: Callable | None = None,
+    ids: str | None = None,
 ) -> Callable[[Callable], Op]:
-    """Decorator: make the forward formula `f(xp, *arrays, **options)` an `Op` of the table."""
+    """Decorator: make the forward formula `f(xp, *arrays, **options)` an `Op` of the table.
+
+    ids: the argument that holds token ids or classes. An op checks them, and a look at what is on a GPU waits for it;
+    so NumPy ids come as they are, and the op moves them.
+    """
 
     def register(forward: Callable) -> Op:
-        OPS[forward.__name__] = Op(forward, cases, errors)
+        OPS[forward.__name__] = Op(forward, cases, errors, ids)
         return OPS[forward.__name__]
 
     return register
@@ -194,6 +216,34 @@ class strict_kernels:
         _strict.reset(self._before)
 
 
+def widened(kernel: Kernel) -> Kernel:
+    """The kernel computing in float32 what is given and wanted in bfloat16; a result that is one number stays float32.
+
+    Gradients come in float32, too: the tape makes them bfloat16 where the input was.
+    """
+
+    def forward(xp: Any, *arrays: Any, **options: Any) -> tuple:
+        narrow = next(a.dtype for a in arrays if _is_bfloat16(a))
+        result, saved = kernel.forward(xp, *map(_wide, arrays), **options)
+        parts = result if isinstance(result, tuple) else (result,)
+        parts = tuple(a.astype(narrow) if a.ndim and a.dtype == "float32" else a for a in parts)
+        return parts if isinstance(result, tuple) else parts[0], saved
+
+    def backward(xp: Any, gradient: Any, saved: Any) -> tuple:
+        wide = tuple(map(_wide, gradient)) if isinstance(gradient, tuple) else _wide(gradient)
+        return kernel.backward(xp, wide, saved)
+
+    return Kernel(kernel.backend, forward, backward)
+
+
+def _is_bfloat16(a: Any) -> bool:
+    return hasattr(a, "dtype") and a.dtype.name == "bfloat16"
+
+
+def _wide(a: Any) -> Any:
+    return a.astype(np.float32) if _is_bfloat16(a) else a
+
+
 def _no_backward(xp: Any, gradient: Array, saved: Any) -> tuple:
     raise TypeError("this op has no backward formula: write one under @NAME.backward")
 
@@ -211,7 +261,7 @@ def _as_arrays(args: tuple) -> list[Any]:
     """Plain arrays for a kernel. Python numbers stay as they are: they take the other operand's dtype."""
     if all(a is None or isinstance(a, Tensor) for a in args):
         return [a if a is None else a._array for a in args]
-    dtype = next((a.dtype for a in args if isinstance(a, Tensor) and a.dtype.kind == "f"), None)
+    dtype = next((a.dtype for a in args if isinstance(a, Tensor) and is_floating(a.dtype)), None)
     return [_as_array(a, dtype) for a in args]
 
 
@@ -226,19 +276,30 @@ def _as_array(a: Any, dtype: Any) -> Any:
     return array.astype(dtype) if dtype is not None and array.dtype.kind == "f" else array
 
 
+def _module_of(arrays: list[Any]) -> Any:
+    """The module whose arrays these are: that of a GPU, if any of them is there."""
+    modules = {array_module(a) for a in arrays if hasattr(a, "shape")}
+    return next((module for module in modules if module is not np), np)
+
+
+def _check_same_device(name: str, args: tuple) -> None:
+    """GraphError where a tensor to be differentiated lies elsewhere; constants (token ids, a mask) are moved."""
+    for i, a in enumerate(args):
+        if isinstance(a, Tensor) and a.requires_grad and isinstance(a._array, np.ndarray):
+            raise GraphError(
+                f"{name}: argument {i}, shape {a.shape}, is in the CPU's memory and others are on the GPU; "
+                "move the model there first: model.to('cuda')"
+            )
+
+
 def _share_versions(args: tuple, outputs: list[Tensor]) -> None:
     """An output that views an input's memory changes when the input does."""
     tensors = [a for a in args if isinstance(a, Tensor)]
     for out in outputs:
-        owner = _owner(out._array)
+        memory = owner(out._array)
         for a in tensors:
-            if owner is _owner(a._array):
+            if memory is owner(a._array):
                 out.version = a.version
-
-
-def _owner(array: Array) -> Array:
-    """The array whose memory `array` uses: itself, or what it is a view of."""
-    return array if array.base is None else array.base
 
 
 def _describe(arrays: list[Any]) -> str:

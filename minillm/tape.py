@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
-from minillm.backend import Array, RowGradient, array_module, arrays_in
+from minillm.backend import Array, RowGradient, array_module, arrays_in, shares_memory
 from minillm.errors import GraphError
 from minillm.tracing import check_finite, is_tracing
 
@@ -191,7 +191,7 @@ def _edge(x: Any) -> Any:
 
 
 def _shares_memory(array: Array, others: list[Array]) -> bool:
-    return any(array is other or array_module(array).may_share_memory(array, other) for other in others)
+    return any(array is other or shares_memory(array, other) for other in others)
 
 
 def _checked(gradient: Array, edge: Any, op: str) -> Array:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from minillm.backend import Array, array_module
+from minillm.backend import Array, array_module, beside, find_backend, is_floating, on_cpu, on_device
 from minillm.errors import GraphError, ShapeError
 from minillm.tape import Node, is_grad_enabled, walk_back
 
@@ -28,8 +28,9 @@ class Version:
 class Tensor:
     """An n-dimensional array that remembers how it was computed.
 
-    array: anything NumPy can make an array of. Python numbers and lists become
-        float32 (or int64, or bool); NumPy arrays keep their dtype. The memory is shared, not copied.
+    array: anything NumPy can make an array of. Python numbers and lists become float32 (or int64, or bool); arrays
+        keep their dtype. The memory is shared, not copied, unless the backend in use computes on a GPU: then a NumPy
+        array is copied there.
     requires_grad: whether `backward` should fill `grad` (floating-point tensors only).
 
     `grad` is a plain array of the tensor's shape and dtype, or None.
@@ -41,10 +42,14 @@ class Tensor:
     def __init__(self, array: Any, requires_grad: bool = False):
         if type(array) is not np.ndarray:
             array = _as_array(array)
-        if array.dtype.kind not in "fiub":
+        array = on_device(array)
+        if array.dtype.kind not in "iub" and not is_floating(array.dtype):
             raise TypeError(f"a Tensor holds numbers; this is an array of dtype {array.dtype} (ragged list? strings?)")
-        if requires_grad and array.dtype.kind != "f":
+        if requires_grad and not is_floating(array.dtype):
             raise TypeError(f"only floating-point tensors can require gradients; this one is {array.dtype}")
+        self._begin(array, requires_grad)
+
+    def _begin(self, array: Array, requires_grad: bool) -> None:
         self._array: Array = array
         self.requires_grad = requires_grad
         self.grad: Array | None = None
@@ -52,6 +57,13 @@ class Tensor:
         self.output_index = 0
         self.version = Version()
         self.hooks: list[Callable[[Array], Array | None]] = []
+
+    @classmethod
+    def of(cls, array: Array) -> Tensor:
+        """A tensor of an array that stays where it is: what ops make of their results."""
+        tensor = cls.__new__(cls)
+        tensor._begin(np.asarray(array) if isinstance(array, np.generic) else array, False)
+        return tensor
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -82,7 +94,7 @@ class Tensor:
 
     def numpy(self) -> np.ndarray:
         """The values as a read-only NumPy view; `.numpy().copy()` for one to write to."""
-        view = self._array.view() if isinstance(self._array, np.ndarray) else self._array.get()
+        view = on_cpu(self._array).view()
         view.flags.writeable = False
         return view
 
@@ -100,7 +112,11 @@ class Tensor:
                 "writing into a tensor that requires gradients would not be differentiated; "
                 "use ops.where to build a new one, or write under no_grad()"
             )
-        self.mutable()[_plain(index)] = _plain(value)
+        self.mutable()[_plain(index)] = beside(self._array, _plain(value))
+
+    def assign(self, values: Any) -> None:
+        """Write an array of this tensor's shape into it, wherever either of them lies."""
+        self.mutable()[...] = beside(self._array, np.asarray(values) if isinstance(values, list | tuple) else values)
 
     def item(self) -> float | int | bool:
         """The value of a tensor with one element, as a Python number."""
@@ -110,12 +126,20 @@ class Tensor:
 
     def detach(self) -> Tensor:
         """The same values (shared memory) without their history."""
-        out = Tensor(self._array)
+        out = Tensor.of(self._array)
         out.version = self.version
         return out
 
+    def to(self, backend: str) -> Tensor:
+        """The same values where `backend` computes ("cuda": on the GPU; "numpy", "native": in the CPU's memory),
+        without their history. Shared memory where they are there already. Raises ConfigError for an unknown backend.
+        """
+        out = Tensor.of(moved(self._array, backend))
+        out.version = self.version if out._array is self._array else out.version
+        return out
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        return np.array(self._array, dtype=dtype) if copy else np.asarray(self._array, dtype=dtype)
+        return np.array(on_cpu(self._array), dtype=dtype) if copy else np.asarray(on_cpu(self._array), dtype=dtype)
 
     def __len__(self) -> int:
         if self.ndim == 0:
@@ -127,7 +151,7 @@ class Tensor:
 
     def __repr__(self) -> str:
         grad = ", requires_grad=True" if self.requires_grad else ""
-        return f"Tensor({np.array2string(np.asarray(self._array), separator=', ', prefix='Tensor(')}{grad})"
+        return f"Tensor({np.array2string(on_cpu(self._array), separator=', ', prefix='Tensor(')}{grad})"
 
     # ---- gradients ----
 
@@ -226,6 +250,12 @@ def _as_array(values: Any) -> Array:
         return np.asarray(values) if np.isscalar(values) else values
     array = np.asarray(values)
     return array.astype(np.float32) if array.dtype == np.float64 else array
+
+
+def moved(array: Array, backend: str) -> Array:
+    """The array where `backend` computes: itself if it is there, else a copy."""
+    module = find_backend(backend).array_module
+    return on_cpu(array) if module is np else module.asarray(array)
 
 
 def _plain(value: Any) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from minillm.backend import arrays_in, use_backend
+from minillm.backend import arrays_in, find_backend, on_cpu, use_backend
 from minillm.errors import UserError
 from minillm.registry import Case, Kernel, Op
 from minillm.tensor import Tensor
@@ -109,7 +109,7 @@ class _Check:
             if y.requires_grad:
                 y.backward(part, retain_graph=True)  # other outputs share the graph
         gradient = self.tensors[i].grad
-        return np.zeros(self.tensors[i].size) if gradient is None else gradient.reshape(-1)
+        return np.zeros(self.tensors[i].size) if gradient is None else on_cpu(gradient).reshape(-1)
 
     def moved(self, i: int, u: np.ndarray) -> np.ndarray:
         """J u, by central differences."""
@@ -118,9 +118,9 @@ class _Check:
         step = self.eps * u.reshape(x.shape)
         sides = []
         for sign in (1, -1):
-            x.mutable()[...] = values + sign * step
+            x.assign(values + sign * step)
             sides.append(np.concatenate([y.numpy().reshape(-1) for y in self.run()]).copy())
-        x.mutable()[...] = values
+        x.assign(values)
         return (sides[0] - sides[1]) / (2 * self.eps)
 
     def compare(self, i: int, analytic: np.ndarray, numeric: np.ndarray, what: str) -> None:
@@ -167,19 +167,29 @@ def agree(op: Op, backend: str, *, seed: int = 0, factor: float = 2.0) -> dict[s
     for n, case in enumerate(op.cases(np.random.default_rng(seed))):
         single = Case(tuple(_cast(a, np.float32) for a in case.args), case.kwargs, case.note)
         exact = Case(tuple(_cast(a, np.float64) for a in single.args), case.kwargs, case.note)
+        xp = find_backend(backend).array_module
         with use_backend(backend):
-            kernel = op.pick(list(single.args), single.kwargs)
-        results = [_both(k, c, seed) for k, c in ((op.reference, exact), (op.reference, single), (kernel, single))]
+            kernel = op.pick(_moved(xp, single.args), single.kwargs)
+        results = [_both(np, op.reference, exact, seed), _both(np, op.reference, single, seed)]
+        results.append(_both(xp, kernel, single, seed))
         for part, (truth, reference, actual) in zip(("forward", "backward"), zip(*results, strict=True), strict=True):
             _within(f"{op.name} {part}, {backend} kernel", case, truth, reference, actual, factor)
         ran[f"{n}: {case.note}"] = kernel.backend
     return ran
 
 
-def _both(kernel: Kernel, case: Case, seed: int) -> tuple[list, list]:
-    result, saved = kernel.forward(np, *case.args, **case.kwargs)
+def _both(xp: Any, kernel: Kernel, case: Case, seed: int) -> tuple[list, list]:
+    """Results and gradients as NumPy arrays, computed where `xp` has its arrays."""
+    result, saved = kernel.forward(xp, *_moved(xp, case.args), **case.kwargs)
     gradient = _random_like(np.random.default_rng(seed), result)
-    return list(arrays_in(result)), list(arrays_in(kernel.backward(np, gradient, saved)))
+    gradient = tuple(_moved(xp, gradient)) if isinstance(gradient, tuple) else _moved(xp, [gradient])[0]
+    made = list(arrays_in(result)), list(arrays_in(kernel.backward(xp, gradient, saved)))
+    return [on_cpu(a) for a in made[0]], [on_cpu(a) for a in made[1]]
+
+
+def _moved(xp: Any, values: Sequence[Any]) -> list[Any]:
+    """The values, NumPy arrays among them turned into arrays of `xp`."""
+    return [xp.asarray(a) if isinstance(a, np.ndarray) and xp is not np else a for a in values]
 
 
 def _within(what: str, case: Case, truth: list, reference: list, actual: list, factor: float) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from minillm.backend import Array, array_module, arrays_in
+from minillm.backend import Array, array_module, arrays_in, is_floating
 
 _tracing: ContextVar[bool] = ContextVar("minillm_trace_non_finite", default=False)
 
@@ -31,7 +31,7 @@ def is_tracing() -> bool:
 def check_finite(what: str, results: Any, inputs: Any) -> None:
     """Raise FloatingPointError if a floating-point array of `results` isn't finite."""
     for array in arrays_in(results):
-        if array.dtype.kind == "f" and not array_module(array).isfinite(array).all():
+        if is_floating(array.dtype) and not array_module(array).isfinite(array).all():
             raise FloatingPointError(
                 f"{what} gave NaN or infinity; its inputs: {', '.join(map(_range, arrays_in(inputs)))}"
             )
@@ -40,4 +40,4 @@ def check_finite(what: str, results: Any, inputs: Any) -> None:
 def _range(array: Array) -> str:
     if not array.size:
         return f"{array.shape} empty"
-    return f"{array.shape} {array.dtype} from {array.min():.4g} to {array.max():.4g}"
+    return f"{array.shape} {array.dtype} from {float(array.min()):.4g} to {float(array.max()):.4g}"

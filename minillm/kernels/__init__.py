@@ -6,7 +6,9 @@ import os
 from collections.abc import Iterable
 from typing import Any
 
-from minillm.backend import current_backend
+import numpy as np
+
+from minillm.backend import array_module, backend_for
 
 NATIVE_BUILT = importlib.util.find_spec("minillm._native") is not None  # False where no compiler was found
 WITHOUT = (
@@ -24,14 +26,27 @@ def load_native() -> None:
 
 
 def native_module() -> Any:
-    """The native module, where the backend in use includes it; else None."""
-    return importlib.import_module("minillm._native") if "native" in current_backend().lineage else None
+    """The native module, where the CPU's backend in use includes it; else None."""
+    return importlib.import_module("minillm._native") if "native" in backend_for(np).lineage else None
 
 
-def native_for(arrays: Iterable[Any]) -> Any:
-    """`native_module`, where it can take all these arrays: its kernels want contiguous, aligned float32.
+# Where a backend has kernels for work outside the op table: adam_step, sum_of_squares, scale_arrays.
+OPTIMIZERS = {
+    "native": "minillm._native",
+    "numba_cuda": "minillm.kernels.numba_cuda.adamw",
+    "cuda": "minillm.kernels.cuda.optim",
+}
 
-    For work outside the op table, such as an optimizer's.
+
+def optimizer_kernels(arrays: Iterable[Any]) -> Any:
+    """The optimizer's kernels for these arrays, as a module of functions; None where there are none.
+
+    They want contiguous, aligned float32.
     """
-    fit = all(a.dtype == "float32" and a.flags.c_contiguous and a.flags.aligned for a in arrays)
-    return native_module() if fit else None
+    arrays = list(arrays)
+    if not arrays or not all(a.dtype == "float32" and a.flags.c_contiguous for a in arrays):
+        return None
+    if any(isinstance(a, np.ndarray) and not a.flags.aligned for a in arrays):
+        return None
+    lineage = backend_for(array_module(arrays[0])).lineage
+    return next((importlib.import_module(OPTIMIZERS[name]) for name in lineage if name in OPTIMIZERS), None)

@@ -153,7 +153,7 @@ class BERT(Module):
         for p in self.parameters():
             if p.ndim == 2:
                 draw = seeding.generator("init").standard_normal(p.shape, np.float32)
-                p.mutable()[...] = draw * np.float32(0.02)
+                p.assign(draw * np.float32(0.02))
 
 
 class MaskedLMHead(Module):

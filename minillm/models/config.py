@@ -2,7 +2,10 @@
 
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
+import numpy as np
+
 from minillm.errors import ConfigError
+from minillm.tensor import Tensor
 
 
 def check(config: Any, *sizes: str) -> None:
@@ -41,3 +44,8 @@ class Numerics:
     def precision(self) -> str | None:
         """Of the operands of matrix products, where it isn't that of the arrays."""
         return "bfloat16" if self.dtype == "bfloat16" else None
+
+    def stored(self, x: Tensor) -> Tensor:
+        """Activations x in the type they are kept in. With bfloat16 on a GPU that is bfloat16: the layers after it
+        take and give bfloat16, computing in float32. On the CPU arrays stay float32, whatever is multiplied."""
+        return x.astype("bfloat16") if self.dtype == "bfloat16" and not isinstance(x._array, np.ndarray) else x

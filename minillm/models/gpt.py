@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from minillm import ops, seeding
+from minillm.backend import Array, as_array
 from minillm.errors import ShapeError
 from minillm.models import decoding
 from minillm.models.config import Numerics, check, check_rotary
@@ -102,14 +103,14 @@ class GPT(Module):
         Returns logits (batch, time, vocab_size), and the mean cross-entropy in nats (None without targets).
         """
         logits = self.head(self.features(ids, cache, mask))
-        return logits, None if targets is None else ops.cross_entropy(logits, np.asarray(targets))
+        return logits, None if targets is None else ops.cross_entropy(logits, as_array(targets))
 
     def loss(self, ids: Any, targets: Any, mask: Any = None) -> Tensor:
         """The mean cross-entropy that `forward` returns, without the logits: what training needs, in less memory."""
         if not isinstance(self.head, Linear):  # quantized, or with LoRA: more than a weight
-            return ops.cross_entropy(self(ids, mask=mask)[0], np.asarray(targets))
+            return ops.cross_entropy(self(ids, mask=mask)[0], as_array(targets))
         x = self.features(ids, mask=mask)
-        return ops.linear_cross_entropy(x, self.head.weight, np.asarray(targets), precision=self.head.precision)
+        return ops.linear_cross_entropy(x, self.head.weight, as_array(targets), precision=self.head.precision)
 
     def features(self, ids: Any, cache: list[KVCache] | None = None, mask: Any = None) -> Tensor:
         """What the head scores: (batch, time, d_model). Arguments as in `forward`."""
@@ -118,7 +119,7 @@ class GPT(Module):
         x = self.token_embedding(ids)
         if self.positions:
             x = self.positions(x, start)
-        x = self.dropout(x)
+        x = self.dropout(self.config.stored(x))
         for i, layer in enumerate(self.layers):
             if self.config.activation_checkpointing and not cache:
                 x = checkpoint(layer, x, mask=mask)
@@ -142,8 +143,8 @@ class GPT(Module):
         """As `generate`, token by token as they are drawn."""
         return decoding.generate(self, ids, max_new_tokens, **options)
 
-    def _checked(self, ids: Any, cache: list[KVCache] | None) -> np.ndarray:
-        ids = np.asarray(ids)
+    def _checked(self, ids: Any, cache: list[KVCache] | None) -> Array:
+        ids = as_array(ids)
         seen = cache[0].length if cache else 0
         if ids.ndim != 2:
             raise ShapeError(
@@ -166,7 +167,7 @@ class GPT(Module):
                 ends_branch = name.endswith(("output.weight", "down.weight"))
                 std = 0.02 / math.sqrt(2 * self.config.n_layer) if ends_branch else 0.02
                 draw = seeding.generator("init").standard_normal(p.shape, np.float32)
-                p.mutable()[...] = draw * np.float32(std)
+                p.assign(draw * np.float32(std))
 
 
 def _layer(config: GPTConfig, rotary: RotaryPositions | None) -> EncoderLayer:

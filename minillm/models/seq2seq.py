@@ -276,7 +276,7 @@ class Seq2Seq(Module):
         for embedding in (self.source_embedding, self.target_embedding):
             weight = embedding.weight
             draw = seeding.generator("init").standard_normal(weight.shape, np.float32)
-            weight.mutable()[...] = draw / np.float32(math.sqrt(self.config.d_model))
+            weight.assign(draw / np.float32(math.sqrt(self.config.d_model)))
 
 
 def _batch(ids: Any, name: str) -> np.ndarray:

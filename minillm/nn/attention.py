@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 from minillm import ops, seeding
+from minillm.backend import array_module, beside
 from minillm.errors import ConfigError, ShapeError
 from minillm.nn.layers import Linear
 from minillm.nn.module import Module
@@ -106,18 +105,20 @@ class KVCache:
             raise ShapeError(f"the cache holds {self.capacity} positions; {stop} are needed (start a new one)")
         if self._keys is None:
             batch, heads, _, d_head = k.shape
-            self._keys, self._values = (np.zeros((batch, heads, self.capacity, d_head), k.dtype) for _ in range(2))
-        self._keys[:, :, self.length : stop] = k.numpy()
-        self._values[:, :, self.length : stop] = v.numpy()
+            xp = array_module(k._array)
+            self._keys, self._values = (xp.zeros((batch, heads, self.capacity, d_head), k.dtype) for _ in range(2))
+        self._keys[:, :, self.length : stop] = k._array
+        self._values[:, :, self.length : stop] = v._array
         self.length = stop
         return self.read()
 
     def read(self) -> tuple[Tensor, Tensor]:
         """All keys and values so far, (batch, kv_heads, length, d_head) each."""
-        return Tensor(self._keys[:, :, : self.length]), Tensor(self._values[:, :, : self.length])
+        return Tensor.of(self._keys[:, :, : self.length]), Tensor.of(self._values[:, :, : self.length])
 
     def select(self, rows: Any) -> None:
         """Go on with these rows of the batch (a beam search keeps some and repeats others)."""
+        rows = beside(self._keys, rows)
         self._keys, self._values = self._keys[rows], self._values[rows]
 
 

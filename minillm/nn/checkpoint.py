@@ -20,8 +20,8 @@ def checkpoint(function: Callable[..., Tensor], x: Tensor, **options: Any) -> Te
         return function(x, **options)
     random = seeding.get_state()
     with no_grad():
-        y = Tensor(function(x, **options).numpy())
-    record("checkpoint", Kernel("any", _no_forward, _backward), (function, options, x.numpy(), random), (x,), [y])
+        y = function(x, **options).detach()
+    record("checkpoint", Kernel("any", _no_forward, _backward), (function, options, x._array, random), (x,), [y])
     return y
 
 
@@ -32,7 +32,8 @@ def _no_forward(*arrays: Any) -> None:
 def _backward(xp: Any, dy: Any, saved: tuple) -> tuple:
     """dx, and the parameters' gradients added where they belong, by backward through the same computation."""
     function, options, array, random = saved
-    x = Tensor(array, requires_grad=True)
+    x = Tensor.of(array)
+    x.requires_grad = True
     after = seeding.get_state()
     seeding.set_state(random)
     try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from minillm.errors import CheckpointError
-from minillm.tensor import Tensor
+from minillm.tensor import Tensor, moved
 
 
 class Parameter(Tensor):
@@ -21,6 +21,11 @@ class Parameter(Tensor):
 
     def __init__(self, array: Any):
         super().__init__(array, requires_grad=True)
+
+    def move(self, backend: str) -> None:
+        """Move values and gradient to where `backend` computes; the parameter stays the same object."""
+        self._array = moved(self._array, backend)
+        self.grad = None if self.grad is None else moved(self.grad, backend)
 
 
 class Module:
@@ -97,7 +102,16 @@ class Module:
                 f"the state doesn't fit this {type(self).__name__}:\n  " + "\n  ".join(sorted(problems))
             )
         for name, p in own.items():
-            p.mutable()[...] = state[name]
+            p.assign(state[name])
+
+    def to(self, backend: str) -> Module:
+        """Move parameters and their gradients to where `backend` computes ("cuda": the GPU; "native": the CPU).
+
+        An optimizer keeps its state where its parameters were: move it too, by its own `to`.
+        """
+        for p in self.parameters():
+            p.move(backend)
+        return self
 
 
 def _walk(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:

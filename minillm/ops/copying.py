@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minillm.backend import array_module, as_array
 from minillm.errors import ShapeError
 from minillm.ops.common import max_or_lowest
 from minillm.ops.embedding import check_ids
@@ -35,7 +36,7 @@ def copy_logits_errors(rng):
     yield ErrorCase((logits[0], scores[0], source), ShapeError, r"\(batch, time, vocab_size\)")
 
 
-@op(cases=copy_logits_cases, errors=copy_logits_errors)
+@op(cases=copy_logits_cases, errors=copy_logits_errors, ids="source")
 def copy_logits(xp, logits, scores, source):
     """Logits with copying.  z'_w = ln(exp z_w + Σ_{j: s_j = w} exp c_j)
 
@@ -45,8 +46,9 @@ def copy_logits(xp, logits, scores, source):
     logits: z, (batch, time, vocab_size);  scores: c, (batch, time, places), −∞ where there is nothing to copy;
     source: s, (batch, places), the id at each place.
     """
+    source = as_array(source)
+    check_copy_logits(array_module(source), logits, scores, source)
     source = xp.asarray(source)
-    check_copy_logits(xp, logits, scores, source)
     batch, time, places = scores.shape
     at = (xp.arange(batch)[:, None, None], xp.arange(time)[:, None], source[:, None])  # z[at]: (batch, time, places)
     z = logits[at]

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minillm.backend import array_module, as_array
 from minillm.errors import TokenError
 from minillm.ops.common import scatter_add
 from minillm.registry import Case, ErrorCase, op
@@ -22,14 +23,15 @@ def embedding_errors(rng):
     yield ErrorCase((weight, np.array([0.5])), TokenError, r"whole numbers.* float64")
 
 
-@op(cases=embedding_cases, errors=embedding_errors)
+@op(cases=embedding_cases, errors=embedding_errors, ids="ids")
 def embedding(xp, weight, ids):
     """Embedding.  y_t = W[id_t]
 
     weight: (vocab_size, d);  ids: integers of any shape;  returns (*ids.shape, d).
     """
+    ids = as_array(ids)
+    check_ids(array_module(ids), ids, len(weight))
     ids = xp.asarray(ids)
-    check_ids(xp, ids, len(weight))
     return weight[ids], (ids, weight.shape)
 
 

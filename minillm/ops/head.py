@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minillm.backend import array_module, as_array
 from minillm.errors import ShapeError, TokenError
 from minillm.ops.linear import check_linear, linear
 from minillm.ops.loss import IGNORED, check_cross_entropy, cross_entropy
@@ -25,7 +26,7 @@ def linear_cross_entropy_errors(rng):
     yield ErrorCase((x, weight, np.zeros(3, int)), ShapeError, r"targets of shape \(3,\) .* need \(2,\)")
 
 
-@op(cases=linear_cross_entropy_cases, errors=linear_cross_entropy_errors)
+@op(cases=linear_cross_entropy_cases, errors=linear_cross_entropy_errors, ids="targets")
 def linear_cross_entropy(xp, x, weight, targets, *, ignore_index=IGNORED, precision=None):
     """The mean cross-entropy, in nats, of logits x Wᵀ.  [4.1.2-ce]  L = −1/n Σ_i ln p_it_i,  p_i = softmax(W x_i)
 
@@ -33,8 +34,8 @@ def linear_cross_entropy(xp, x, weight, targets, *, ignore_index=IGNORED, precis
     precision: of the products, as in `linear`. One op, because the logits are the largest array of a training step
     and needn't be there all at one time: a kernel may compute them, and their gradient, a few rows at a time.
     """
-    targets = xp.asarray(targets)
-    check_linear_cross_entropy(xp, x, weight, targets, ignore_index, precision)
+    targets = as_array(targets)
+    check_linear_cross_entropy(array_module(targets), x, weight, targets, ignore_index, precision)
     logits, of_linear = linear.reference.forward(xp, x, weight, precision=precision)
     loss, of_loss = cross_entropy.reference.forward(xp, logits, targets, ignore_index=ignore_index)
     return loss, (of_linear, of_loss)

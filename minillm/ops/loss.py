@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from minillm.backend import array_module, as_array
 from minillm.errors import ConfigError, ShapeError, TokenError
 from minillm.ops.common import max_or_lowest
 from minillm.registry import Case, ErrorCase, op
@@ -36,7 +37,7 @@ def cross_entropy_errors(rng):
     yield ErrorCase((logits, np.zeros((2, 3), int)), ConfigError, r"reduction='none'", {"reduction": "none"})
 
 
-@op(cases=cross_entropy_cases, errors=cross_entropy_errors)
+@op(cases=cross_entropy_cases, errors=cross_entropy_errors, ids="targets")
 def cross_entropy(xp, logits, targets, weight=None, *, ignore_index=IGNORED, label_smoothing=0.0, reduction="mean"):
     """Cross-entropy, in nats.  [4.1.2-ce]  L = −Σ_i y_i ln p_i,  p = softmax(logits),  then the mean over tokens
 
@@ -45,8 +46,11 @@ def cross_entropy(xp, logits, targets, weight=None, *, ignore_index=IGNORED, lab
     weight: (classes,), a constant factor for each class; the mean then divides by the sum of the targets' weights.
     reduction: "mean", or "sum" (to divide by a count of one's own). With every target ignored the loss is 0.
     """
+    targets = as_array(targets)
+    check_cross_entropy(
+        array_module(targets), logits.shape, targets, weight, ignore_index, label_smoothing, reduction
+    )
     targets = xp.asarray(targets)
-    check_cross_entropy(xp, logits.shape, targets, weight, ignore_index, label_smoothing, reduction)
     n_classes = logits.shape[-1]
     rows = logits.reshape(-1, n_classes)
     kept = targets.reshape(-1) != ignore_index

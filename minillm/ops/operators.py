@@ -1,7 +1,6 @@
 """The operators and methods of `Tensor`, attached from the ops, so that the engine needn't know them."""
 
-import numpy as np
-
+from minillm.backend import array_module, beside
 from minillm.ops import activation, elementwise, linear, reduce, shape
 from minillm.registry import Op
 from minillm.tensor import Tensor, _plain
@@ -24,14 +23,23 @@ for _name, _op in {
     setattr(Tensor, f"__r{_name}__", _reflected)
 
 
-def _comparison(compare: np.ufunc):
-    return lambda self, other: Tensor(compare(self._array, _plain(other)))
+def _comparison(name: str):
+    def compare(self, other):
+        function = getattr(array_module(self._array), name)
+        return Tensor.of(function(self._array, beside(self._array, _plain(other))))
+
+    return compare
 
 
-for _name, _compare in {"lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal}.items():
-    setattr(Tensor, f"__{_name}__", _comparison(_compare))
-for _name, _compare in {"eq": np.equal, "ne": np.not_equal}.items():
-    setattr(Tensor, f"__{_name}__", _comparison(_compare))
+for _name, _function in {
+    "lt": "less",
+    "le": "less_equal",
+    "gt": "greater",
+    "ge": "greater_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+}.items():
+    setattr(Tensor, f"__{_name}__", _comparison(_function))
 
 
 def _reshape(self, *new_shape):

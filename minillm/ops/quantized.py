@@ -3,6 +3,7 @@
 import numpy as np
 
 from minillm.errors import ShapeError
+from minillm.ops.common import max_or_lowest
 from minillm.ops.linear import ACTIVATIONS, check_linear
 from minillm.ops.precision import round_bfloat16
 from minillm.registry import Case, ErrorCase, op
@@ -59,7 +60,7 @@ def quantized_linear(xp, x, weight, scale=None, bias=None, residual=None, *, act
     check_quantized(x, weight, scale, bias, residual, activation)
     rows = x.reshape(-1, x.shape[-1])
     if weight.dtype == np.int8:
-        top = xp.maximum(xp.abs(rows).max(axis=1, keepdims=True, initial=0), rows.dtype.type(SMALLEST))
+        top = xp.maximum(max_or_lowest(xp, xp.abs(rows), 1), rows.dtype.type(SMALLEST))
         top = xp.where(xp.isfinite(top), top, xp.asarray(xp.nan, top.dtype))
         q = xp.rint(rows * (LEVELS / top))
         q = xp.where(xp.isnan(q), xp.zeros((), q.dtype), q)  # `top` makes such a row NaN

@@ -78,6 +78,7 @@ def getitem_errors(rng):
 @op(cases=getitem_cases, errors=getitem_errors)
 def getitem(xp, x, *, index):
     """y = x[index]: integers, slices, ..., None, integer arrays and boolean masks, as in NumPy."""
+    index = _beside(xp, index)
     try:
         return x[index], (x.shape, index)
     except IndexError as error:
@@ -268,6 +269,13 @@ def _parts(x, sizes, axis):
     for size in sizes:
         yield x[(slice(None),) * (axis % x.ndim) + (slice(start, start + size),)]
         start += size
+
+
+def _beside(xp, index):
+    """The index with its NumPy arrays where x is."""
+    if isinstance(index, tuple):
+        return tuple(_beside(xp, i) for i in index)
+    return xp.asarray(index) if isinstance(index, np.ndarray) else index
 
 
 def _takes_once(index):

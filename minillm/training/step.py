@@ -8,7 +8,7 @@ import numpy as np
 
 from minillm import seeding
 from minillm.data.batches import IGNORED
-from minillm.optim import Optimizer, clip_factor, grad_norm
+from minillm.optim import Optimizer, clip_scale, squared_norm
 from minillm.tracing import trace_non_finite
 from minillm.training.task import Batch
 
@@ -22,21 +22,27 @@ class StepResult:
     skipped: str | None = None
 
 
-def accumulate_gradients(model: Any, batch: Batch, parts: int) -> float:
-    """Add the gradient of the batch's mean loss to the parameters, and return that loss in nats per target.
+def accumulate_gradients(model: Any, batch: Batch, parts: int) -> Any:
+    """Add the gradient of the batch's mean loss to the parameters, and return that loss in nats per target: a float,
+    or a number on the GPU where the model is there.
 
     The batch is cut into `parts`, each run forward and backward before the next, so that one part's activations are
     held at a time. A part's mean is weighted by its share of the targets that count in the whole batch: the mean of
     means would be wrong where parts have different counts.
     """
     counted = int((batch["targets"] != IGNORED).sum())
-    total = 0.0
+    total: Any = 0.0
     for part in cut(batch, parts):
         share = int((part["targets"] != IGNORED).sum()) / max(counted, 1)
         loss = model.loss(**part)
         (loss if share == 1 else loss * share).backward()
-        total += loss.item() * share
+        total = total + _number(loss) * share
     return total
+
+
+def _number(loss: Any) -> Any:
+    """A loss as a float; on a GPU as it is, since asking for it would wait."""
+    return loss.item() if isinstance(loss._array, np.ndarray) else loss._array
 
 
 def cut(batch: Batch, parts: int) -> list[Batch]:
@@ -55,11 +61,13 @@ def update(model: Any, optimizer: Optimizer, batch: Batch, *, clip: float, parts
     optimizer.zero_grad()
     with np.errstate(all="ignore"):  # an overflow is found below, and explained
         loss = accumulate_gradients(model, batch, parts)
-        norm = grad_norm(optimizer.params)
-        if math.isfinite(loss) and math.isfinite(norm):
-            optimizer.step(scale=clip_factor(norm, clip or math.inf))
-            return StepResult(loss, norm)
-        return StepResult(loss, norm, _explain(model, optimizer, batch, parts, random_before))
+        squares = squared_norm(optimizer.params) + 0 * loss  # NaN where either isn't finite
+        optimizer.step(scale=clip_scale(squares, clip or math.inf))  # a GPU has all its work of this step by now
+        loss, squares = float(loss), float(squares)
+        if math.isfinite(squares):
+            return StepResult(loss, math.sqrt(squares))
+        optimizer.steps -= 1  # the scale was NaN: nothing moved
+        return StepResult(loss, squares, _explain(model, optimizer, batch, parts, random_before))
 
 
 def _explain(model: Any, optimizer: Optimizer, batch: Batch, parts: int, random_before: dict) -> str:

@@ -43,7 +43,7 @@ def made(name, dtype):
     model = MODELS[name](dtype)
     rng = np.random.default_rng(0)
     for p in model.parameters():
-        p.mutable()[...] = rng.normal(size=p.shape) * 0.3 + (1 if p.ndim == 1 else 0)
+        p.assign((rng.normal(size=p.shape) * 0.3 + (1 if p.ndim == 1 else 0)).astype(p.dtype))
     return model
 
 
@@ -109,7 +109,7 @@ def test_losses_and_weights_are_torchs(name):
         np.testing.assert_allclose(p.numpy(), theirs.get_parameter(parameter).detach().numpy(), rtol=1e-6, atol=1e-8)
 
 
-@pytest.mark.parametrize("backend", sorted(BACKENDS))
+@pytest.mark.parametrize("backend", ["numpy", *sorted(BACKENDS.keys() & {"native"})])
 @pytest.mark.parametrize("name", MODELS)
 def test_losses_in_float32_are_those_in_float64_on_every_backend(name, backend):
     exact = losses(made(name, "float64"))

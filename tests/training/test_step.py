@@ -115,7 +115,7 @@ def test_a_gradient_that_isnt_finite_changes_nothing_and_names_the_op(value: flo
 
 def test_a_gradient_too_long_for_its_type_is_skipped_and_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     model, optimizer = model_and_optimizer()
-    monkeypatch.setattr(step, "grad_norm", lambda parameters: math.inf)
+    monkeypatch.setattr(step, "squared_norm", lambda parameters: math.inf)
     result = step.update(model, optimizer, uneven_batch(), clip=1.0, parts=1)
     assert result.skipped == "every op is finite, the gradient's length is too large for its type"
 

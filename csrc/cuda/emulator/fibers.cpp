@@ -1,0 +1,206 @@
+#include "fibers.hpp"
+
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <vector>
+
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#define BEFORE_SWITCH(kept, bottom, size) __sanitizer_start_switch_fiber(kept, bottom, size)
+#define AFTER_SWITCH(kept, bottom, size) __sanitizer_finish_switch_fiber(kept, bottom, size)
+#else
+#define BEFORE_SWITCH(kept, bottom, size)
+#define AFTER_SWITCH(kept, bottom, size)
+#endif
+
+namespace emulator {
+namespace {
+
+constexpr std::size_t STACK = 256 << 10;
+constexpr int WARP = 32;
+
+// A barrier that threads pass together. A thread that has ended counts as one that has arrived.
+struct Barrier {
+  int alive = 0, arrived = 0;
+  unsigned generation = 0;
+
+  void release_if_all() {
+    if (arrived > 0 && arrived == alive) arrived = 0, ++generation;
+  }
+};
+
+struct Fiber : Thread {
+  ucontext_t context;
+  void* stack = nullptr;
+  void* fake_stack = nullptr;  // AddressSanitizer's
+  const Barrier* waits_at = nullptr;
+  unsigned generation = 0;  // the barrier's, when this thread began to wait
+  bool done = false;
+  int number = 0;
+
+  bool ready() const { return !done && (!waits_at || waits_at->generation != generation); }
+};
+
+struct Warp {
+  Barrier barrier;
+  alignas(16) unsigned char slots[WARP][SLOT_BYTES];
+};
+
+struct Scheduler {
+  Block block;
+  std::vector<std::unique_ptr<Fiber>> fibers;
+  std::vector<Warp> warps;
+  Barrier barrier;
+  std::vector<unsigned char> shared;
+  ucontext_t home;
+  void* home_fake_stack = nullptr;
+  const void* home_bottom = nullptr;
+  std::size_t home_size = 0;
+  Fiber* running = nullptr;
+  Entry entry = nullptr;
+  void** arguments = nullptr;
+
+  ~Scheduler() {
+    for (auto& fiber : fibers) munmap(fiber->stack, STACK);
+  }
+};
+
+Scheduler* scheduler = nullptr;
+
+Warp& warp() { return scheduler->warps[scheduler->running->number / WARP]; }
+
+void back_to_scheduler(bool for_good) {
+  Fiber* fiber = scheduler->running;
+  BEFORE_SWITCH(for_good ? nullptr : &fiber->fake_stack, scheduler->home_bottom, scheduler->home_size);
+  (void)for_good;
+  swapcontext(&fiber->context, &scheduler->home);
+  AFTER_SWITCH(fiber->fake_stack, &scheduler->home_bottom, &scheduler->home_size);
+}
+
+void wait(Barrier& barrier) {
+  Fiber* fiber = scheduler->running;
+  fiber->waits_at = &barrier, fiber->generation = barrier.generation;
+  ++barrier.arrived;
+  barrier.release_if_all();
+  back_to_scheduler(false);
+  fiber->waits_at = nullptr;
+}
+
+void run_thread() {
+  AFTER_SWITCH(nullptr, &scheduler->home_bottom, &scheduler->home_size);
+  scheduler->entry(scheduler->arguments);
+  Fiber* fiber = scheduler->running;
+  fiber->done = true;
+  for (Barrier* barrier : {&scheduler->barrier, &warp().barrier}) {
+    --barrier->alive;
+    barrier->release_if_all();
+  }
+  back_to_scheduler(true);
+}
+
+void resume(Fiber& fiber) {
+  scheduler->running = &fiber;
+  BEFORE_SWITCH(&scheduler->home_fake_stack, fiber.stack, STACK);
+  swapcontext(&scheduler->home, &fiber.context);
+  AFTER_SWITCH(scheduler->home_fake_stack, nullptr, nullptr);
+}
+
+void begin(Fiber& fiber) {
+  fiber.done = false, fiber.waits_at = nullptr;
+  getcontext(&fiber.context);
+  fiber.context.uc_stack.ss_sp = fiber.stack;
+  fiber.context.uc_stack.ss_size = STACK;
+  fiber.context.uc_link = nullptr;
+  makecontext(&fiber.context, run_thread, 0);
+}
+
+void start_block(Index index) {
+  Scheduler& s = *scheduler;
+  const int threads = (int)s.fibers.size();
+  s.block.index = index;
+  s.barrier = {threads, 0, 0};
+  std::fill(s.shared.begin(), s.shared.end(), 0xFF);  // NaN, so that what was never written shows
+  for (int w = 0; w < (int)s.warps.size(); ++w) s.warps[w].barrier = {std::min(WARP, threads - w * WARP), 0, 0};
+  for (auto& fiber : s.fibers) begin(*fiber);
+}
+
+void run_block(const std::vector<int>& order) {
+  for (;;) {
+    bool moved = false, all_done = true;
+    for (int i : order) {
+      Fiber& fiber = *scheduler->fibers[i];
+      if (fiber.ready()) resume(fiber), moved = true;
+      all_done = all_done && fiber.done;
+    }
+    if (all_done) return;
+    if (!moved) throw std::runtime_error("some threads wait at a barrier, or in their warp, that others never reach");
+  }
+}
+
+void prepare(const unsigned* grid, const unsigned* size, unsigned shared_bytes) {
+  Scheduler& s = *scheduler;
+  const int threads = (int)(size[0] * size[1] * size[2]);
+  s.block.size = {size[0], size[1], size[2]};
+  s.block.grid = {grid[0], grid[1], grid[2]};
+  s.shared.resize(shared_bytes + 16);
+  s.warps.resize((threads + WARP - 1) / WARP);
+  for (int i = 0; i < threads; ++i) {
+    s.fibers.push_back(std::make_unique<Fiber>());
+    Fiber& fiber = *s.fibers.back();
+    fiber.number = i;
+    fiber.index = {i % size[0], i / size[0] % size[1], i / (size[0] * size[1])};
+    fiber.stack = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (fiber.stack == MAP_FAILED) throw std::runtime_error("no memory for the threads' stacks");
+  }
+}
+
+std::vector<int> resuming_order(int threads, unsigned order) {
+  std::vector<int> numbers(threads);
+  for (int i = 0; i < threads; ++i) numbers[i] = order == 1 ? threads - 1 - i : i;
+  if (order > 1) std::shuffle(numbers.begin(), numbers.end(), std::mt19937(order));
+  return numbers;
+}
+
+}  // namespace
+
+const Thread& this_thread() { return *scheduler->running; }
+const Block& this_block() { return scheduler->block; }
+int lane() { return scheduler->running->number % WARP; }
+void* slot(int lane) { return warp().slots[lane]; }
+void wait_for_block() { wait(scheduler->barrier); }
+void wait_for_warp() { wait(warp().barrier); }
+
+void* dynamic_shared() {
+  const auto address = reinterpret_cast<std::uintptr_t>(scheduler->shared.data());
+  return reinterpret_cast<void*>((address + 15) & ~std::uintptr_t(15));
+}
+
+int run(Entry entry, void** arguments, const unsigned* grid, const unsigned* block, unsigned shared_bytes,
+        unsigned order, char* message) {
+  Scheduler own;
+  scheduler = &own;
+  own.entry = entry, own.arguments = arguments;
+  try {
+    prepare(grid, block, shared_bytes);
+    const auto numbers = resuming_order((int)own.fibers.size(), order);
+    for (unsigned z = 0; z < grid[2]; ++z)
+      for (unsigned y = 0; y < grid[1]; ++y)
+        for (unsigned x = 0; x < grid[0]; ++x) {
+          start_block({x, y, z});
+          run_block(numbers);
+        }
+  } catch (const std::exception& error) {
+    std::snprintf(message, 256, "block (%u, %u, %u): %s", own.block.index.x, own.block.index.y, own.block.index.z,
+                  error.what());
+    return 1;
+  }
+  return 0;
+}
+
+}  // namespace emulator
