@@ -74,7 +74,7 @@ class ndarray:
     def __getitem__(self, index: Any) -> ndarray:
         place = _index(index)
         place = place if isinstance(place, tuple) else (place,)
-        if not any(i is Ellipsis for i in place):
+        if not [i for i in place if i is Ellipsis]:  # `any` is CuPy's here, not Python's
             place = (*place, Ellipsis)  # x[0] is a view of one element, not a number
         return _wrapped(computed(lambda: self._host[place]), self)
 
