@@ -95,8 +95,13 @@ def default_backend() -> Backend:
 
 
 def fastest_for(module: ModuleType) -> Backend:
-    """Of the backends for a module's arrays the one with the longest line of ancestors; of several, the newest."""
-    fitting = [backend for backend in BACKENDS.values() if backend.array_module is module]
+    """Of the backends for a module's arrays the one with the longest line of ancestors; of several, the newest.
+
+    For NumPy's only those of the CPU: a simulator is slow.
+    """
+    fitting = [
+        b for b in BACKENDS.values() if b.array_module is module and (module is not np or b.name not in ON_REQUEST)
+    ]
     return max(reversed(fitting), key=lambda backend: len(backend.lineage))
 
 

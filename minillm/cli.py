@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 
 from minillm.errors import UserError
+from minillm.memory import full_gpu
 
 
 def run(main: Callable[[], int | None]) -> None:
@@ -25,6 +26,12 @@ def run(main: Callable[[], int | None]) -> None:
         if debug:
             raise
         print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except MemoryError as error:  # a GPU's is one, too
+        message = full_gpu(error)
+        if debug or message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         if debug:

@@ -2,7 +2,14 @@
 
 import ctypes
 import platform
+import tracemalloc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
+import numpy as np
+
+from minillm.backend import current_backend
 from minillm.kernels import NATIVE_BUILT
 
 
@@ -34,7 +41,56 @@ def _ask_c_library() -> bool:
 
 
 def memory_in_use() -> int:
-    """Bytes of physical memory this process holds."""
+    """Bytes of physical memory this process holds: of the GPU's, where the backend in use computes there."""
+    if on_gpu():
+        from minillm.cuda.memory import in_use
+
+        return in_use()
     import psutil
 
     return psutil.Process().memory_info().rss
+
+
+def on_gpu() -> bool:
+    """Whether the backend in use computes on a GPU."""
+    return current_backend().array_module is not np
+
+
+def full_gpu(error: MemoryError) -> str | None:
+    """What to tell a person whose GPU is out of memory; None where it is the CPU's that ran out."""
+    if not on_gpu():
+        return None
+    from minillm.cuda.memory import explanation
+
+    return explanation(error)
+
+
+class _Traced:
+    """Bytes allocated, as `minillm.cuda.memory.Meter` has them for a GPU."""
+
+    def __init__(self) -> None:
+        self._before = tracemalloc.get_traced_memory()[0]
+
+    @property
+    def most(self) -> int:
+        return tracemalloc.get_traced_memory()[1] - self._before
+
+
+@contextmanager
+def allocations() -> Iterator[Any]:
+    """Within it, allocated bytes are counted: `.most` is the most at one time, NumPy's arrays or the GPU's."""
+    if on_gpu():
+        from minillm.cuda.memory import measured
+
+        with measured() as meter:
+            yield meter
+        return
+    already = tracemalloc.is_tracing()
+    if not already:
+        tracemalloc.start()
+    tracemalloc.reset_peak()
+    try:
+        yield _Traced()
+    finally:
+        if not already:
+            tracemalloc.stop()

@@ -7,6 +7,7 @@ import sys
 from dataclasses import dataclass
 
 from minillm import cli
+from minillm.backend import use_backend
 from minillm.configs import command_line, files
 from minillm.memory import keep_freed_memory
 from minillm.planning import Plan, compare, plan, plan_run
@@ -19,6 +20,9 @@ DESCRIPTION = "Parameters, memory, operations, time and energy of a training on 
 @dataclass(frozen=True)
 class PlanOptions(command_line.Options):
     """Flags of this command, beside those of the config."""
+
+    backend: str | None = None
+    """What would compute: numpy, native, or cuda for a GPU. By default the fastest of the CPU."""
 
     watts: float | None = None
     """What the machine draws while computing. By default read from the processor where that is allowed, else assumed
@@ -33,6 +37,8 @@ def main() -> int:
     if options.print_config:
         print(files.to_toml(config), end="")
         return 0
+    if options.backend:
+        use_backend(options.backend)
     keep_freed_memory()
     print(plan_run(config, watts=options.watts).table())
     if not config.training.eval_tokens:

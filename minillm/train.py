@@ -7,6 +7,7 @@ import dataclasses
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from minillm import cli
 from minillm.backend import use_backend
@@ -15,7 +16,7 @@ from minillm.configs.config import Config
 from minillm.errors import UserError
 from minillm.memory import keep_freed_memory
 from minillm.planning import Plan, compare, plan_run
-from minillm.training import plot, prepare, report
+from minillm.training import gradients, plot, prepare, report
 from minillm.training.data import Data, open_data
 from minillm.training.language_modelling import LanguageModelling
 from minillm.training.loop import Trainer
@@ -46,7 +47,10 @@ class TrainOptions(command_line.Options):
     """Go on with the run in --out (by default the newest runs/PRESET), bit for bit as if it had never stopped."""
 
     backend: str | None = None
-    """What computes: numpy, or another backend that is installed. By default the fastest that works."""
+    """What computes: numpy, native (C++), or on a GPU cuda, numba_cuda or cupy. By default the fastest of the CPU."""
+
+    compile_graph: Literal["on", "off"] = "on"
+    """On a GPU: record a step as a CUDA graph and launch that, or run it op by op, to debug it."""
 
     def folder(self) -> Path:
         """The run folder meant. Raises CheckpointError where there is none to resume."""
@@ -70,7 +74,7 @@ def say(text: str) -> None:
     print(text, flush=True)
 
 
-def start(run: RunFolder, config: Config) -> None:
+def start(run: RunFolder, config: Config, compile_graph: str) -> None:
     """A new run: check what can be checked, fill the folder, train."""
     check_may_start(run)
     prepare.check_model(config)
@@ -79,29 +83,31 @@ def start(run: RunFolder, config: Config) -> None:
         with locked(run):
             check_may_start(run)
             config = prepare.create(config, run, corpus, say)
-            train(run, config)
+            train(run, config, compile_graph)
     finally:
         discard_if_empty(run)
 
 
-def resume(run: RunFolder, config: Config) -> None:
+def resume(run: RunFolder, config: Config, compile_graph: str) -> None:
     """Go on with a run."""
     check_may_resume(run.load_config(), config)
     check_steps(run, config.training.steps)
     with locked(run):
         run.save_config(config)
-        train(run, config)
+        train(run, config, compile_graph)
 
 
-def train(run: RunFolder, config: Config) -> None:
+def train(run: RunFolder, config: Config, compile_graph: str) -> None:
     """Train a prepared run to its end or a stop, and say how it went."""
     data = open_data(config, run)
     plot.load()
     keep_freed_memory()
     planned = plan_run(config, validation_tokens=len(data.validation))
     say(f"\n{planned.table()}\n")
+    planned.check_memory()
     with StopRequest() as stop:
-        trainer = Trainer(config.training, run, LanguageModelling(config, data), stop)
+        task = LanguageModelling(config, data)
+        trainer = Trainer(config.training, run, task, stop, gradients.chosen(compile_graph))
         finished = trainer.train()
     if finished:
         say(_closing(trainer, data, planned))
@@ -137,7 +143,7 @@ def main() -> int:
     if not options.out and not options.resume:
         say(f"run     {run.path}")
     try:
-        (resume if options.resume else start)(run, config)
+        (resume if options.resume else start)(run, config, options.compile_graph)
     except KeyboardInterrupt:
         saved = f"; what was saved is there: {run.resume_command}" if run.config.exists() else ""
         print(f"interrupted{saved}", file=sys.stderr)

@@ -7,6 +7,8 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from minillm.cuda import is_emulated
 from minillm.errors import ConfigError
 
@@ -37,6 +39,15 @@ def array_module() -> ModuleType:
         raise ConfigError(f"CuPy is installed, but can't be imported: {error}") from error
     check_device(cupy.cuda.runtime)
     return cupy
+
+
+def pinned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """A NumPy array in memory that the GPU can read by itself, so that a copy doesn't hold up the CPU."""
+    if is_emulated():
+        return np.empty(shape, dtype)
+    import cupyx
+
+    return cupyx.empty_pinned(shape, dtype)
 
 
 def check_device(runtime: Any) -> None:

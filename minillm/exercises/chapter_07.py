@@ -52,7 +52,7 @@ def places_inputs(rng):
         (64, 1203, 1203 - 700, "far apart"),
         (64, 1000, 0, "the farthest"),
     ]:
-        table = SinusoidalPositions(1300, d, "float64").table
+        table = SinusoidalPositions(1300, d, "float64").table.values
         yield given(table[later], table[earlier], note=note)
 
 

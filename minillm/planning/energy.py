@@ -4,6 +4,7 @@ import os
 import time
 from pathlib import Path
 
+GPU_WATTS = 700.0  # the most an H100 SXM draws, by its data sheet
 WATTS_PER_CORE = 8.0
 """Assumed draw of a busy core, with its share of the rest of the processor. Desktop processors of 8 cores are sold
 with a thermal design power of 65 W (AMD Ryzen 7 7700, Intel Core i7-13700 with 16), servers of 96 cores with 360 W

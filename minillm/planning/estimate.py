@@ -7,10 +7,10 @@ import numpy as np
 from minillm.configs.config import Config
 from minillm.errors import ConfigError
 from minillm.kernels import native_module
-from minillm.memory import memory_in_use
+from minillm.memory import memory_in_use, on_gpu
 from minillm.models import GPTConfig
 from minillm.planning import counts, energy, trial
-from minillm.planning.report import Plan
+from minillm.planning.report import Gpu, Plan
 
 MOMENTS = 2  # AdamW's m and v, each of the weights' size
 FORWARD_SHARE = 1 / 3  # of a step's operations; an evaluation needs no more
@@ -58,7 +58,16 @@ def plan(
         watts=watts,
         watts_source=source,
         method=_method(model_config, measured, batch_size // gradient_accumulation),
+        gpu=_gpu(model_config) if on_gpu() else None,
     )
+
+
+def _gpu(config: GPTConfig) -> Gpu:
+    """The GPU in use, with its peak measured now."""
+    from minillm.cuda import memory, peaks
+
+    free, total = memory.free_and_total()
+    return Gpu(peaks.name(), free, total, peaks.matmul_flops("bfloat16" if config.dtype == "bfloat16" else "float32"))
 
 
 def plan_run(config: Config, *, validation_tokens: int | None = None, watts: float | None = None) -> Plan:
@@ -106,6 +115,8 @@ def _peak(memory: dict[str, int], config: GPTConfig, parts: int) -> int:
 def _power(given: float | None, read: float | None) -> tuple[float, str]:
     if given is not None:
         return given, "as given"
+    if on_gpu():
+        return energy.GPU_WATTS, "estimated: a data-centre GPU at full load; give yours by --watts"
     if read is not None:
         return read, "measured: the processor's own counter (RAPL) during the trial"
     return energy.assumed_watts(), f"estimated: {energy.WATTS_PER_CORE:g} W for each of {energy.cores()} cores"

@@ -2,10 +2,23 @@
 
 from dataclasses import dataclass
 
+from minillm.errors import ConfigError
 from minillm.training.progress import duration, memory
 
 JOULES_PER_KWH = 3.6e6
 SECONDS_PER_DAY = 86_400
+LESS_MEMORY = "a smaller --batch-size, or more --gradient-accumulation parts, takes less"
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """What a plan knows of a GPU."""
+
+    name: str
+    free_bytes: int
+    total_bytes: int
+    matmul_flops: float
+    """FLOP/s of large matrix products in the model's type, measured."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +44,8 @@ class Plan:
     """Whether the watts were given, measured or estimated."""
     method: str
     """How the time was found."""
+    gpu: "Gpu | None" = None
+    """The GPU it will run on; None for a run on the CPU."""
 
     @property
     def flops(self) -> float:
@@ -47,6 +62,14 @@ class Plan:
         """Of the whole run."""
         return self.seconds * self.watts
 
+    def check_memory(self) -> None:
+        """ConfigError where the run needs more of a GPU's memory than is free."""
+        if self.gpu and self.peak_bytes > self.gpu.free_bytes:
+            raise ConfigError(
+                f"this run needs about {memory(self.peak_bytes)} of the GPU's memory, of which "
+                f"{memory(self.gpu.free_bytes)} of {memory(self.gpu.total_bytes)} are free: {LESS_MEMORY}"
+            )
+
     def table(self) -> str:
         """All of it, for a person."""
         return "\n\n".join([self._parameters(), self._memory(), self._work()])
@@ -58,19 +81,25 @@ class Plan:
 
     def _memory(self) -> str:
         rows = [(name, memory(size)) for name, size in self.memory.items()]
-        return _rows("memory", [*rows, ("most at one time", memory(self.peak_bytes))])
+        rows.append(("most at one time", memory(self.peak_bytes)))
+        if self.gpu:
+            rows.append(("free", f"{memory(self.gpu.free_bytes)} of {memory(self.gpu.total_bytes)}"))
+        return _rows("memory", rows)
 
     def _work(self) -> str:
         evaluating = f", {_long(self.evaluation_seconds)} of it evaluating" if self.evaluation_seconds else ""
         flops_per_s = self.flops_per_step / self.seconds_per_step
         tokens_per_s = self.tokens_per_step / self.seconds_per_step
+        peak = f", {flops_per_s / self.gpu.matmul_flops:.0%} of large matrix products' alone" if self.gpu else ""
         rows = [
             ("operations", f"{_si(self.flops_per_step)}FLOP a step, {_si(self.flops)}FLOP in {self.steps:,} steps"),
-            ("speed", f"{_si(flops_per_s)}FLOP/s, {tokens_per_s:,.0f} tokens/s"),
+            ("speed", f"{_si(flops_per_s)}FLOP/s, {tokens_per_s:,.0f} tokens/s{peak}"),
             ("time", f"{_short(self.seconds_per_step)} a step, {_long(self.seconds)} in all{evaluating}"),
             ("", self.method),
             ("energy", f"{energy_text(self.joules)} at {self.watts:.0f} W ({self.watts_source})"),
         ]
+        if self.gpu:
+            rows.insert(1, ("on", f"{self.gpu.name}: {_si(self.gpu.matmul_flops)}FLOP/s in large matrix products"))
         return _rows("work", rows, align="<")
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-
 from minillm.backend import arrays_in
 from minillm.tape import topological_order
 from minillm.tensor import Tensor
@@ -23,6 +21,6 @@ def saved_bytes(loss: Tensor, parameters: Iterable[Tensor]) -> int:
 
 def _owner(array: Any) -> Any:
     """The array whose memory `array` views, through any number of views."""
-    while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray):
+    while type(getattr(array, "base", None)) is type(array):
         array = array.base
     return array

@@ -6,16 +6,14 @@ batch as a plan has time for; the time of forward and backward grows with their 
 """
 
 import time
-import tracemalloc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from minillm import seeding
+from minillm.memory import allocations
 from minillm.models import GPT, GPTConfig
-from minillm.optim import AdamW, clip_factor, grad_norm
+from minillm.optim import AdamW, clip_scale, squared_norm
 from minillm.planning.counts import parameters
 from minillm.planning.tape import saved_bytes
 from minillm.training.step import accumulate_gradients
@@ -89,14 +87,14 @@ class _Bench:
     def memory(self, depth: int, sequences: int) -> _Memory:
         """Trace one pass."""
         inputs, targets = self._start(depth, sequences)
-        with _traced():
-            before = tracemalloc.get_traced_memory()[0]
+        with allocations() as meter:
             started = time.perf_counter()
             loss = self.model.loss(inputs, targets)
             saved = saved_bytes(loss, self.model.parameters())
             loss.backward()
+            loss.item()  # waits for a GPU
             seconds = time.perf_counter() - started
-            return _Memory(seconds, saved, tracemalloc.get_traced_memory()[1] - before)
+            return _Memory(seconds, saved, meter.most)
 
     def times(self, sequences: int, first: dict[int, float]) -> tuple[dict[int, float], float, int]:
         """Seconds of forward and backward by depth, and of the two-layer model's update; how often they were timed.
@@ -116,13 +114,15 @@ class _Bench:
     def _timed_gradient(self, depth: int, sequences: int) -> float:
         inputs, targets = self._start(depth, sequences)
         started = time.perf_counter()
-        accumulate_gradients(self.model, {"ids": inputs, "targets": targets}, parts=1)
+        float(accumulate_gradients(self.model, {"ids": inputs, "targets": targets}, parts=1))
         return time.perf_counter() - started
 
     def _timed_update(self) -> float:
         """Of the two-layer model, whose gradients are there."""
         started = time.perf_counter()
-        self.optimizer.step(scale=clip_factor(grad_norm(self.optimizer.params), 1.0))
+        squares = squared_norm(self.optimizer.params)
+        self.optimizer.step(scale=clip_scale(squares, 1.0))
+        self.optimizer.params[-1][..., :1].numpy()  # waits for a GPU
         return time.perf_counter() - started
 
     def _start(self, depth: int, sequences: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,20 +132,6 @@ class _Bench:
         config = self.model.config
         inputs, targets = self._rng.integers(config.vocab_size, size=(2, sequences, config.context_length))
         return inputs, targets
-
-
-@contextmanager
-def _traced() -> Iterator[None]:
-    """Within it, Python counts allocated bytes, NumPy's arrays included."""
-    already = tracemalloc.is_tracing()
-    if not already:
-        tracemalloc.start()
-    tracemalloc.reset_peak()
-    try:
-        yield
-    finally:
-        if not already:
-            tracemalloc.stop()
 
 
 def _affordable(sequences: int, context_length: int, seconds_each: float) -> int:

@@ -28,7 +28,7 @@ class FinetuneOptions:
     be another number."""
 
     backend: str | None = None
-    """What computes: numpy, or another backend that is installed. By default the fastest that works."""
+    """What computes: numpy, native (C++), or on a GPU cuda, numba_cuda or cupy. By default the fastest of the CPU."""
 
     debug: bool = False
     """Show the full traceback of an error."""

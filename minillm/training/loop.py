@@ -10,6 +10,7 @@ import time
 from minillm.configs.config import TrainingConfig
 from minillm.errors import UserError
 from minillm.training import checkpoints, plot, samples, step
+from minillm.training.ahead import Ahead
 from minillm.training.metrics import Metrics
 from minillm.training.progress import Progress
 from minillm.training.run import RunFolder
@@ -24,9 +25,17 @@ MOST_SKIPPED_IN_A_ROW = 3
 class Trainer:
     """One training, from the state it is given to its end or to a stop."""
 
-    def __init__(self, config: TrainingConfig, run: RunFolder, task: Task, stop: StopRequest) -> None:
+    def __init__(
+        self,
+        config: TrainingConfig,
+        run: RunFolder,
+        task: Task,
+        stop: StopRequest,
+        gradients: step.Gradients = step.accumulate_gradients,
+    ) -> None:
         """Go on from the newest checkpoint in `run`, or begin where there is none.
 
+        gradients: accumulate_gradients, or what does the same by a CUDA graph (minillm.cuda.graph).
         Raises CheckpointError where every checkpoint is damaged or one doesn't fit the task's model.
         """
         self.config, self.run, self.task, self.stop = config, run, task, stop
@@ -35,6 +44,8 @@ class Trainer:
         self._saved = (self.state.step, self.state.evaluated_step) if saved else None
         self.metrics = Metrics(run.metrics, self.state.step, self.state.evaluated_step == self.state.step)
         self.progress = Progress(config.steps, self.state.step)
+        self._gradients = gradients
+        self._batches = Ahead(task.batch, config.steps)
 
     def train(self) -> bool:
         """Train to the end (True), or until asked to stop (False); either way the last thing done is a save.
@@ -74,9 +85,15 @@ class Trainer:
         training, state = self.config, self.state
         started = time.perf_counter()
         self.optimizer.lr = rate = learning_rate(state.step, training)
-        batch = self.task.batch(state.step)
+        batch = self._batches.take(state.step)
         result = step.update(
-            self.model, self.optimizer, batch, clip=training.gradient_clip, parts=training.gradient_accumulation
+            self.model,
+            self.optimizer,
+            batch,
+            clip=training.gradient_clip,
+            parts=training.gradient_accumulation,
+            gradients=self._gradients,
+            meanwhile=self._prepare,
         )
         state.step += 1
         seconds = time.perf_counter() - started
@@ -95,6 +112,12 @@ class Trainer:
             tokens_per_s=tokens_per_s,
         )
         self.progress.update(state.step, result.loss, tokens_per_s)
+
+    def _prepare(self) -> None:
+        """Make the next batch, and begin to copy it to the GPU if a graph will read it there."""
+        batch = self._batches.prepare(self.state.step + 1)
+        if batch is not None and hasattr(self._gradients, "upload"):
+            self._gradients.upload(batch)
 
     def _note_skipped(self, reason: str) -> None:
         """Count a skipped update and say so; three in a row end the training."""

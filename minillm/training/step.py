@@ -1,6 +1,7 @@
 """One update of the weights: gradients of a batch, clipping, AdamW; and what happens when a gradient isn't finite."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,9 @@ from minillm.data.batches import IGNORED
 from minillm.optim import Optimizer, clip_scale, squared_norm
 from minillm.tracing import trace_non_finite
 from minillm.training.task import Batch
+
+Gradients = Callable[[Any, Batch, int], Any]
+"""As `accumulate_gradients`."""
 
 
 @dataclass(frozen=True)
@@ -52,17 +56,29 @@ def cut(batch: Batch, parts: int) -> list[Batch]:
     return [{name: values[i] for name, values in pieces.items()} for i in range(parts)]
 
 
-def update(model: Any, optimizer: Optimizer, batch: Batch, *, clip: float, parts: int) -> StepResult:
+def update(
+    model: Any,
+    optimizer: Optimizer,
+    batch: Batch,
+    *,
+    clip: float,
+    parts: int,
+    gradients: Gradients = accumulate_gradients,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> StepResult:
     """Make one update with the learning rate `optimizer.lr`. With `clip` 0 the gradient keeps its length.
 
-    Where loss or gradient hold NaN or infinity, weights and moments stay as they are, and `skipped` says why.
+    gradients: accumulate_gradients, or what does the same (minillm.cuda.graph). meanwhile: called once a GPU has all
+    its work of this step, before the CPU waits for it. Where loss or gradient hold NaN or infinity, weights and moments
+    stay as they are, and `skipped` says why.
     """
     random_before = seeding.get_state()
     optimizer.zero_grad()
     with np.errstate(all="ignore"):  # an overflow is found below, and explained
-        loss = accumulate_gradients(model, batch, parts)
+        loss = gradients(model, batch, parts)
         squares = squared_norm(optimizer.params) + 0 * loss  # NaN where either isn't finite
-        optimizer.step(scale=clip_scale(squares, clip or math.inf))  # a GPU has all its work of this step by now
+        optimizer.step(scale=clip_scale(squares, clip or math.inf))
+        meanwhile()
         loss, squares = float(loss), float(squares)
         if math.isfinite(squares):
             return StepResult(loss, math.sqrt(squares))

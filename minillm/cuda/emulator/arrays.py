@@ -33,7 +33,13 @@ class ndarray:
     __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, host: np.ndarray, base: ndarray | None = None):
+        if base is None:
+            runtime.took(host.nbytes)
         self._host, self.base = host, base
+
+    def __del__(self) -> None:
+        if hasattr(self, "_host") and self.base is None:
+            runtime.gave(self._host.nbytes)
 
     shape = property(lambda self: self._host.shape)
     dtype = property(lambda self: self._host.dtype)
@@ -275,6 +281,13 @@ def array(values: Any, dtype: Any = None) -> ndarray:
 
 
 cuda = runtime
+
+
+def get_default_memory_pool() -> runtime.MemoryPool:
+    """What arrays are taken from."""
+    return runtime.MemoryPool()
+
+
 float16, float32, float64 = np.float16, np.float32, np.float64
 int8, int32, int64, uint8, uint16, uint32, uint64 = (
     np.int8,

@@ -121,10 +121,70 @@ class Stream:
         return Graph(operations)
 
 
+def get_current_stream() -> Stream:
+    """The stream that work goes to."""
+    return Stream()
+
+
+class OutOfMemoryError(MemoryError):
+    """As cupy.cuda.memory.OutOfMemoryError."""
+
+
+class MemoryHook:
+    """As cupy.cuda.MemoryHook: told of every array that is made and of its end."""
+
+    def __enter__(self) -> MemoryHook:
+        _hooks.append(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _hooks.remove(self)
+
+    def malloc_postprocess(self, **block: int) -> None: ...
+    def free_postprocess(self, **block: int) -> None: ...
+
+
+_hooks: list[MemoryHook] = []
+total_memory = 1 << 40  # bytes; a test may set less
+used_memory = 0
+
+
+def took(size: int) -> None:
+    """An array of `size` bytes is made. Raises OutOfMemoryError where there is no room for it."""
+    global used_memory
+    if used_memory + size > total_memory:
+        raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {used_memory:,} bytes).")
+    used_memory += size
+    for hook in _hooks:
+        hook.malloc_postprocess(mem_size=size)
+
+
+def gave(size: int) -> None:
+    """An array of `size` bytes is gone."""
+    global used_memory
+    used_memory -= size
+    for hook in _hooks:
+        hook.free_postprocess(mem_size=size)
+
+
+class runtime:
+    """As the module cupy.cuda.runtime."""
+
+    @staticmethod
+    def memGetInfo() -> tuple[int, int]:
+        return total_memory - used_memory, total_memory
+
+
 class MemoryPool:
-    """As cupy.cuda.MemoryPool; Python's own memory is used."""
+    """As cupy.cuda.MemoryPool; it keeps nothing for later."""
 
     def malloc(self, size: int) -> None: ...
+
+    def free_bytes(self) -> int:
+        return 0
+
+    def total_bytes(self) -> int:
+        return used_memory
 
 
 @contextmanager
