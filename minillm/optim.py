@@ -185,9 +185,14 @@ def squared_norm(params: Iterable[Parameter]) -> Any:
     return kernels.sum_of_squares(gradients) if kernels else sum(float(array_module(g).vdot(g, g)) for g in gradients)
 
 
+def as_float(number: Any) -> float:
+    """A float, or an array of one number: the CPU waits for it if it is on a GPU."""
+    return number if isinstance(number, float) else number.item()
+
+
 def grad_norm(params: Iterable[Parameter]) -> float:
     """The global norm √Σ g² of all gradients."""
-    return math.sqrt(float(squared_norm(params)))
+    return math.sqrt(as_float(squared_norm(params)))
 
 
 def clip_factor(norm: float, max_norm: float) -> float:

@@ -1,7 +1,7 @@
 """PyTorch's side of the training-step benchmark: the same GPT, stepped the way a PyTorch user would.
 
-Run in a process of its own; prints the same JSON line as benchmarks/ours.py. Modes: eager (float32), bf16 (autocast),
-compile and compile-bf16 (torch.compile).
+Run in a process of its own; prints the same JSON line as benchmarks/ours.py, and with --device cuda as
+benchmarks/gpu/ours.py. Modes: eager (float32), bf16 (autocast), compile and compile-bf16 (torch.compile).
 """
 
 import argparse
@@ -73,30 +73,35 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--warmup", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--batch", type=int, help="texts of a batch; the shape's if not given")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
 
     batch, context, vocabulary, layers, heads, width = SHAPES[arguments.shape]
-    model = TorchGPT(vocabulary, 1024 if vocabulary > 1000 else context, layers, heads, width)
+    batch, device = arguments.batch or batch, arguments.device
+    model = TorchGPT(vocabulary, 1024 if vocabulary > 1000 else context, layers, heads, width).to(device)
     run = torch.compile(model) if "compile" in arguments.mode else model
     groups = [
         {"params": [p for p in model.parameters() if p.dim() >= 2], "weight_decay": 0.1},
         {"params": [p for p in model.parameters() if p.dim() < 2], "weight_decay": 0.0},
     ]
     optimizer = torch.optim.AdamW(groups, lr=6e-4, betas=(0.9, 0.95), fused=True)
-    ids, targets = torch.randint(0, vocabulary, (2, batch, context))
+    ids, targets = torch.randint(0, vocabulary, (2, batch, context)).to(device)
 
     seconds = []
     for _ in range(arguments.warmup + arguments.steps):
         start = time.perf_counter()
-        autocast = torch.autocast("cpu", torch.bfloat16) if "bf16" in arguments.mode else contextlib.nullcontext()
+        autocast = torch.autocast(device, torch.bfloat16) if "bf16" in arguments.mode else contextlib.nullcontext()
         with autocast:
             loss = run(ids, targets)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
+        if device == "cuda":
+            torch.cuda.synchronize()
         seconds.append(time.perf_counter() - start)
     timed = seconds[arguments.warmup :]
     median = statistics.median(timed)
@@ -104,12 +109,17 @@ def main() -> None:
         "peer": f"torch {torch.__version__}",
         "shape": arguments.shape,
         "mode": arguments.mode,
+        "device": device,
+        "batch": batch,
         "median_s": median,
         "min_s": min(timed),
         "tokens_per_s": batch * context / median,
         "loss": loss.item(),
-        "peak_mb": peak_megabytes(),
+        "peak_mb": torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else peak_megabytes(),
     }
+    if device == "cuda":
+        free, total = torch.cuda.mem_get_info()
+        result["taken_mb"] = (total - free) / 2**20
     print(json.dumps(result))
 
 

@@ -13,7 +13,8 @@ from minillm.cuda import sources
 from minillm.cuda.driver import array_module
 from minillm.errors import ConfigError
 
-OPTIONS = ["-std=c++17", "--extra-device-vectorization"]
+# The second makes lambdas run on the GPU, where nvcc finds that out by itself.
+OPTIONS = ["-std=c++17", "--device-as-default-execution-space", "--extra-device-vectorization"]
 
 
 def cache_folder() -> Path:

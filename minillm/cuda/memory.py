@@ -60,5 +60,5 @@ def explanation(error: BaseException) -> str | None:
     free, total = free_and_total()
     return (
         f"the GPU's memory is full: {error} Free: {free / 1e9:.2f} GB of {total / 1e9:.2f} GB. A smaller "
-        "--batch-size, or more --gradient-accumulation parts, takes less; nvidia-smi lists other programs that take some"
+        "--batch-size, or more --gradient-accumulation parts, takes less; nvidia-smi lists what other programs take"
     )

@@ -47,9 +47,7 @@ def cross_entropy(xp, logits, targets, weight=None, *, ignore_index=IGNORED, lab
     reduction: "mean", or "sum" (to divide by a count of one's own). With every target ignored the loss is 0.
     """
     targets = as_array(targets)
-    check_cross_entropy(
-        array_module(targets), logits.shape, targets, weight, ignore_index, label_smoothing, reduction
-    )
+    check_cross_entropy(array_module(targets), logits.shape, targets, weight, ignore_index, label_smoothing, reduction)
     targets = xp.asarray(targets)
     n_classes = logits.shape[-1]
     rows = logits.reshape(-1, n_classes)

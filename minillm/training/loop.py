@@ -9,6 +9,7 @@ import time
 
 from minillm.configs.config import TrainingConfig
 from minillm.errors import UserError
+from minillm.memory import on_gpu
 from minillm.training import checkpoints, plot, samples, step
 from minillm.training.ahead import Ahead
 from minillm.training.metrics import Metrics
@@ -45,7 +46,7 @@ class Trainer:
         self.metrics = Metrics(run.metrics, self.state.step, self.state.evaluated_step == self.state.step)
         self.progress = Progress(config.steps, self.state.step)
         self._gradients = gradients
-        self._batches = Ahead(task.batch, config.steps)
+        self._batches = Ahead(lambda step: self.task.batch(step), config.steps)
 
     def train(self) -> bool:
         """Train to the end (True), or until asked to stop (False); either way the last thing done is a save.
@@ -114,7 +115,9 @@ class Trainer:
         self.progress.update(state.step, result.loss, tokens_per_s)
 
     def _prepare(self) -> None:
-        """Make the next batch, and begin to copy it to the GPU if a graph will read it there."""
+        """While a GPU works, make the next batch, and begin to copy it there if a graph will read it."""
+        if not on_gpu():
+            return
         batch = self._batches.prepare(self.state.step + 1)
         if batch is not None and hasattr(self._gradients, "upload"):
             self._gradients.upload(batch)

@@ -9,7 +9,7 @@ import numpy as np
 
 from minillm import seeding
 from minillm.data.batches import IGNORED
-from minillm.optim import Optimizer, clip_scale, squared_norm
+from minillm.optim import Optimizer, as_float, clip_scale, squared_norm
 from minillm.tracing import trace_non_finite
 from minillm.training.task import Batch
 
@@ -79,7 +79,7 @@ def update(
         squares = squared_norm(optimizer.params) + 0 * loss  # NaN where either isn't finite
         optimizer.step(scale=clip_scale(squares, clip or math.inf))
         meanwhile()
-        loss, squares = float(loss), float(squares)
+        loss, squares = as_float(loss), as_float(squares)
         if math.isfinite(squares):
             return StepResult(loss, math.sqrt(squares))
         optimizer.steps -= 1  # the scale was NaN: nothing moved

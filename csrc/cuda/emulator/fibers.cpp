@@ -12,11 +12,8 @@
 
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/common_interface_defs.h>
-#define BEFORE_SWITCH(kept, bottom, size) __sanitizer_start_switch_fiber(kept, bottom, size)
-#define AFTER_SWITCH(kept, bottom, size) __sanitizer_finish_switch_fiber(kept, bottom, size)
 #else
-#define BEFORE_SWITCH(kept, bottom, size)
-#define AFTER_SWITCH(kept, bottom, size)
+#include <setjmp.h>
 #endif
 
 namespace emulator {
@@ -37,8 +34,13 @@ struct Barrier {
 
 struct Fiber : Thread {
   ucontext_t context;
+#ifdef __SANITIZE_ADDRESS__
+  void* fake_stack = nullptr;
+#else
+  jmp_buf place;
+  bool begun = false;
+#endif
   void* stack = nullptr;
-  void* fake_stack = nullptr;  // AddressSanitizer's
   const Barrier* waits_at = nullptr;
   unsigned generation = 0;  // the barrier's, when this thread began to wait
   bool done = false;
@@ -58,30 +60,57 @@ struct Scheduler {
   std::vector<Warp> warps;
   Barrier barrier;
   std::vector<unsigned char> shared;
+#ifdef __SANITIZE_ADDRESS__
   ucontext_t home;
-  void* home_fake_stack = nullptr;
-  const void* home_bottom = nullptr;
-  std::size_t home_size = 0;
+  void* fake_stack = nullptr;
+  const void* stack_bottom = nullptr;
+  std::size_t stack_size = 0;
+#else
+  jmp_buf home;
+#endif
   Fiber* running = nullptr;
   Entry entry = nullptr;
   void** arguments = nullptr;
-
-  ~Scheduler() {
-    for (auto& fiber : fibers) munmap(fiber->stack, STACK);
-  }
 };
 
 Scheduler* scheduler = nullptr;
 
 Warp& warp() { return scheduler->warps[scheduler->running->number / WARP]; }
 
+#ifdef __SANITIZE_ADDRESS__  // is told of every change of stacks
+
+void arrive() { __sanitizer_finish_switch_fiber(nullptr, &scheduler->stack_bottom, &scheduler->stack_size); }
+
 void back_to_scheduler(bool for_good) {
   Fiber* fiber = scheduler->running;
-  BEFORE_SWITCH(for_good ? nullptr : &fiber->fake_stack, scheduler->home_bottom, scheduler->home_size);
-  (void)for_good;
+  __sanitizer_start_switch_fiber(for_good ? nullptr : &fiber->fake_stack, scheduler->stack_bottom,
+                                 scheduler->stack_size);
   swapcontext(&fiber->context, &scheduler->home);
-  AFTER_SWITCH(fiber->fake_stack, &scheduler->home_bottom, &scheduler->home_size);
+  __sanitizer_finish_switch_fiber(fiber->fake_stack, &scheduler->stack_bottom, &scheduler->stack_size);
 }
+
+void go_to(Fiber& fiber) {
+  __sanitizer_start_switch_fiber(&scheduler->fake_stack, fiber.stack, STACK);
+  swapcontext(&scheduler->home, &fiber.context);
+  __sanitizer_finish_switch_fiber(scheduler->fake_stack, nullptr, nullptr);
+}
+
+#else  // _longjmp leaves signal masks alone, which swapcontext sets by a system call each time
+
+void arrive() {}
+
+void back_to_scheduler(bool) {
+  if (_setjmp(scheduler->running->place) == 0) _longjmp(scheduler->home, 1);
+}
+
+void go_to(Fiber& fiber) {
+  if (_setjmp(scheduler->home) != 0) return;
+  if (fiber.begun) _longjmp(fiber.place, 1);
+  fiber.begun = true;
+  setcontext(&fiber.context);
+}
+
+#endif
 
 void wait(Barrier& barrier) {
   Fiber* fiber = scheduler->running;
@@ -93,7 +122,7 @@ void wait(Barrier& barrier) {
 }
 
 void run_thread() {
-  AFTER_SWITCH(nullptr, &scheduler->home_bottom, &scheduler->home_size);
+  arrive();
   scheduler->entry(scheduler->arguments);
   Fiber* fiber = scheduler->running;
   fiber->done = true;
@@ -106,13 +135,14 @@ void run_thread() {
 
 void resume(Fiber& fiber) {
   scheduler->running = &fiber;
-  BEFORE_SWITCH(&scheduler->home_fake_stack, fiber.stack, STACK);
-  swapcontext(&scheduler->home, &fiber.context);
-  AFTER_SWITCH(scheduler->home_fake_stack, nullptr, nullptr);
+  go_to(fiber);
 }
 
 void begin(Fiber& fiber) {
   fiber.done = false, fiber.waits_at = nullptr;
+#ifndef __SANITIZE_ADDRESS__
+  fiber.begun = false;
+#endif
   getcontext(&fiber.context);
   fiber.context.uc_stack.ss_sp = fiber.stack;
   fiber.context.uc_stack.ss_size = STACK;
@@ -143,6 +173,17 @@ void run_block(const std::vector<int>& order) {
   }
 }
 
+// The stack of the n-th thread; kept from launch to launch, as new memory has to be cleared by the system.
+void* stack(int n) {
+  static std::vector<void*> stacks;
+  while ((int)stacks.size() <= n) {
+    void* memory = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::runtime_error("no memory for the threads' stacks");
+    stacks.push_back(memory);
+  }
+  return stacks[n];
+}
+
 void prepare(const unsigned* grid, const unsigned* size, unsigned shared_bytes) {
   Scheduler& s = *scheduler;
   const int threads = (int)(size[0] * size[1] * size[2]);
@@ -155,8 +196,7 @@ void prepare(const unsigned* grid, const unsigned* size, unsigned shared_bytes) 
     Fiber& fiber = *s.fibers.back();
     fiber.number = i;
     fiber.index = {i % size[0], i / size[0] % size[1], i / (size[0] * size[1])};
-    fiber.stack = mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (fiber.stack == MAP_FAILED) throw std::runtime_error("no memory for the threads' stacks");
+    fiber.stack = stack(i);
   }
 }
 

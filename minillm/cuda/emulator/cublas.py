@@ -17,12 +17,18 @@ def gemmEx(
 
     As in cuBLAS, β = 0 leaves what C held unread. Raises ValueError for a step shorter than a column.
     """
-    a = _columns(A, Atype, *((k, m) if transa else (m, k)), lda).astype(np.float32)
-    b = _columns(B, Btype, *((n, k) if transb else (k, n)), ldb).astype(np.float32)
-    c = _columns(C, Ctype, m, n, ldc)
-    factors = [_columns(address, 0, 1, 1, 1)[0, 0] for address in (alpha, beta)]
-    total = factors[0] * ((a.T if transa else a) @ (b.T if transb else b))
-    c[...] = (total + factors[1] * c.astype(np.float32) if factors[1] else total).astype(c.dtype)
+    from minillm.cuda.emulator.runtime import computed  # which has this module as its `cublas`
+
+    left = _columns(A, Atype, *((k, m) if transa else (m, k)), lda)
+    right = _columns(B, Btype, *((n, k) if transb else (k, n)), ldb)
+    factors = [float(_columns(address, 0, 1, 1, 1)[0, 0]) for address in (alpha, beta)]  # read now, as by cuBLAS
+    operands = left.T if transa else left, right.T if transb else right
+    computed(_multiply_into, _columns(C, Ctype, m, n, ldc), *operands, *factors)
+
+
+def _multiply_into(c: np.ndarray, a: np.ndarray, b: np.ndarray, alpha: float, beta: float) -> None:
+    total = np.float32(alpha) * (a.astype(np.float32) @ b.astype(np.float32))
+    c[...] = (total + np.float32(beta) * c.astype(np.float32) if beta else total).astype(c.dtype)
 
 
 def _columns(address: int, kind: int, rows: int, columns: int, step: int) -> np.ndarray:

@@ -60,7 +60,7 @@ def _write_again(kept: Any, new: Any) -> None:
     if isinstance(kept, tuple | list):
         for old, value in zip(kept, new, strict=True):
             _write_again(old, value)
-    elif isinstance(kept, np.ndarray):
+    elif isinstance(kept, np.ndarray) and not np.may_share_memory(kept, new):  # views, and what was done in place
         kept[...] = new
 
 

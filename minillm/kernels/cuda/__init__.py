@@ -7,5 +7,34 @@ the CPU (minillm/cuda/emulator).
 
 from minillm.backend import find_backend, register_backend
 
+from minillm.kernels.cuda import (
+    activation,
+    attention,
+    cast,
+    dropout,
+    embedding,
+    head,
+    linear,
+    loss,
+    norm,
+    optim,
+    softmax,
+)
+
 _PARENT = find_backend("cupy")
 BACKEND = register_backend("cuda", parent=_PARENT, array_module=_PARENT.array_module)
+
+__all__ = [
+    "BACKEND",
+    "activation",
+    "attention",
+    "cast",
+    "dropout",
+    "embedding",
+    "head",
+    "linear",
+    "loss",
+    "norm",
+    "optim",
+    "softmax",
+]

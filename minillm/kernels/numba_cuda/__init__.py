@@ -37,9 +37,9 @@ from minillm.errors import ConfigError
 if is_emulated():
     os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")  # numba reads it once, when it is imported
 
-from numba import config  # noqa: E402
+from numba import config
 
-from minillm.kernels.numba_cuda import (  # noqa: E402
+from minillm.kernels.numba_cuda import (
     activation,
     adamw,
     attention,
