@@ -24,6 +24,7 @@ def array_module() -> ModuleType:
     device; each says what to do.
     """
     if is_emulated():
+        _check_emulator()
         from minillm.cuda.emulator import arrays
 
         return arrays
@@ -39,6 +40,12 @@ def array_module() -> ModuleType:
         raise ConfigError(f"CuPy is installed, but can't be imported: {error}") from error
     check_device(cupy.cuda.runtime)
     return cupy
+
+
+def _check_emulator() -> None:
+    """ConfigError unless what the emulator is made of is there."""
+    if importlib.util.find_spec("ml_dtypes") is None:
+        raise ConfigError('MINILLM_CUDASIM=1 needs ml_dtypes, for bfloat16: pip install "minillm[cudasim]"')
 
 
 def pinned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:

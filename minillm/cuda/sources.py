@@ -1,4 +1,4 @@
-"""The CUDA C++ sources: csrc/cuda of a clone, or the copy that an installed package brings."""
+"""The CUDA C++ sources: csrc/cuda of a clone; an installed package has them beside this file."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from minillm.errors import ConfigError
 @cache
 def folder() -> Path:
     """The folder of the .cu files. Raises ConfigError where neither a clone nor the package has it."""
-    package = Path(__file__).parents[1]
-    for candidate in (package / "cuda_sources", package.parent / "csrc" / "cuda"):
+    here = Path(__file__).parent
+    for candidate in (here, here.parents[1] / "csrc" / "cuda"):
         if (candidate / "common.cuh").is_file():
             return candidate
-    raise ConfigError("the CUDA sources are missing (minillm/cuda_sources or csrc/cuda); install minillm again")
+    raise ConfigError("the CUDA sources are missing (csrc/cuda of a clone, minillm/cuda of a package); install minillm again")
 
 
 def files_of(path: Path) -> list[Path]:

@@ -27,6 +27,7 @@ There a print in a kernel works, and so does pdb; `sys.setswitchinterval(1e-4)` 
 are CuPy's, and what has no kernel here runs on backend "cupy".
 """
 
+import importlib.util
 import os
 from typing import Any
 
@@ -34,6 +35,11 @@ from minillm.backend import find_backend, register_backend
 from minillm.cuda import is_emulated
 from minillm.errors import ConfigError
 
+if importlib.util.find_spec("numba_cuda") is None:
+    raise ConfigError(
+        "backend 'numba_cuda' needs numba-cuda, which isn't installed: pip install \"minillm[gpu-cuda13]\" (or "
+        'gpu-cuda12) for a GPU, "minillm[cudasim]" for the simulator'
+    )
 if is_emulated():
     os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")  # numba reads it once, when it is imported
 
@@ -56,7 +62,12 @@ settings.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small model's grids are small
 
 if settings.ENABLE_CUDASIM:
     register_backend("numba_cuda")
-elif is_emulated():
+elif importlib.util.find_spec("numba_cuda") is None:
+    raise ConfigError(
+        "backend 'numba_cuda' needs numba-cuda, which isn't installed: pip install \"minillm[gpu-cuda13]\" (or "
+        'gpu-cuda12) for a GPU, "minillm[cudasim]" for the simulator'
+    )
+if is_emulated():
     raise ConfigError("numba was imported before, without its simulator: set NUMBA_ENABLE_CUDASIM=1 for the process")
 else:
     _cupy = find_backend("cupy")
