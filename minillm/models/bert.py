@@ -111,7 +111,7 @@ class BERT(Module):
         if self.positions:
             x = self.positions(x)
         x = x + self.segment_embedding(segments)
-        x = self.dropout(self.embedding_norm(x))
+        x = self.dropout(self.config.stored(self.embedding_norm(x)))
         for layer in self.layers:
             x = layer(x, mask=mask)
         return self.norm(x) if self.norm else x

@@ -188,7 +188,8 @@ class Seq2Seq(Module):
         context_length, and for a mask that doesn't fit; TokenError for an id outside the source's vocabulary.
         """
         source, mask = self._fitting(source, "source"), self.mask_of(source, source_mask)
-        x = self.dropout(self.source_positions(self.source_embedding(source) * self.embedding_scale))
+        x = self.source_positions(self.source_embedding(source) * self.embedding_scale)
+        x = self.dropout(self.config.stored(x))
         for layer in self.encoder:
             x = layer(x, mask=mask[:, None, None, :])
         return self.encoder_norm(x) if self.encoder_norm else x
@@ -211,7 +212,7 @@ class Seq2Seq(Module):
         x = self.target_embedding(inputs) * self.embedding_scale
         if self.selective_read:
             x = x + self.selective_read(memory, inputs, source, source_mask)
-        x = self.dropout(self.target_positions(x, seen))
+        x = self.dropout(self.config.stored(self.target_positions(x, seen)))
         for i, layer in enumerate(self.decoder):
             x = layer(x, memory, memory_mask=source_mask[:, None, None, :], cache=cache[i] if cache else None)
         return self.decoder_norm(x) if self.decoder_norm else x

@@ -18,6 +18,10 @@ from minillm.planning import plan
 from minillm.registry import strict_kernels
 from minillm.training import plot
 from minillm.training.step import accumulate_gradients, update
+from tests.models import test_twenty_steps
+from tests.models.test_twenty_steps import MODELS
+from tests.models.test_twenty_steps import losses as losses_of
+from tests.models.test_twenty_steps import made as made_model
 from tests.training import tiny
 from tests.training.test_resume import StopAfter
 
@@ -154,3 +158,25 @@ def test_a_run_goes_from_the_gpu_to_the_cpu_and_back(tmp_path, monkeypatch):
         assert (ours["event"], ours["step"]) == (theirs["event"], theirs["step"])
         for name in {"train_loss", "val_loss", "grad_norm"} & theirs.keys():
             assert ours[name] == pytest.approx(theirs[name], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_model_trains_on_the_kernels(name, monkeypatch):
+    monkeypatch.setattr(test_twenty_steps, "STEPS", 3)
+
+    def run(backend, dtype):
+        with use_backend(backend):
+            return losses_of(made_model(name, dtype))
+
+    exact = run("numpy", "float64")
+    np.testing.assert_allclose(run("cuda", "float32"), exact, rtol=1e-4)
+    np.testing.assert_allclose(run("cuda", "bfloat16"), exact, rtol=1e-2)
+
+
+def test_texts_are_drawn_in_bfloat16():
+    with use_backend("cuda"):
+        model, _ = made(dtype="bfloat16")
+        cached = list(model.generate([1, 2, 3], 8, temperature=0))
+        assert cached == list(model.generate([1, 2, 3], 8, temperature=0, use_cache=False))
+        assert len(list(model.generate([1, 2, 3], 20, seed=1, top_k=5))) == 20
+        assert model(np.array([[1, 2]]))[0].dtype.name == "bfloat16"

@@ -1,5 +1,6 @@
 """The reference formulas on a GPU's arrays: every op, every model and the optimizer give the CPU's numbers."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
@@ -13,6 +14,8 @@ from minillm.nn import Linear
 from minillm.optim import SGD, Adam, AdamW, clip_grad_norm
 from minillm.registry import OPS
 from tests.models.test_twenty_steps import MODELS, losses, made
+
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 def is_float(a):
@@ -148,3 +151,35 @@ def test_an_unknown_backend_is_answered_with_all_names():
 def test_gradients_are_checked_on_a_gpu_s_arrays_too():
     with use_backend("cupy"):
         ml.testing.gradcheck(ops.softmax, [np.random.default_rng(0).normal(size=(2, 3))])
+
+
+def wide(x):
+    return x.astype(np.float32).astype(np.float64) if getattr(x, "dtype", None) == BFLOAT16 else x
+
+
+@pytest.mark.parametrize("op", OPS.values(), ids=lambda op: op.name)
+def test_every_op_takes_bfloat16_and_computes_in_float32(op):
+    """Results are the float64 formula's of the rounded inputs, rounded once; a number alone stays float32."""
+    for case in op.cases(np.random.default_rng(0)):
+        if op.name == "astype" or case.kwargs.get("precision") or not case.differentiated():
+            continue
+        rounded = [a.astype(BFLOAT16) if is_float(a) else a for a in case.args]
+        exact, _ = op.reference.forward(np, *[wide(a) for a in rounded], **case.kwargs)
+        with use_backend("cupy"):
+            given = [
+                Tensor(a, requires_grad=i in case.differentiated())
+                if isinstance(a, np.ndarray) and a.dtype == BFLOAT16
+                else a
+                for i, a in enumerate(rounded)
+            ]
+            outputs = op(*given, **case.kwargs)
+            outputs = outputs if isinstance(outputs, tuple) else (outputs,)
+            for y in outputs:
+                if y.requires_grad:
+                    y.backward(np.ones(y.shape, np.float32).astype(y.dtype), retain_graph=True)
+        for y, expected in zip(outputs, exact if isinstance(exact, tuple) else (exact,), strict=True):
+            assert y.dtype == (BFLOAT16 if y.ndim else np.float32)
+            np.testing.assert_allclose(
+                y.numpy().astype(np.float64), expected, rtol=2**-8, atol=1e-5 + 1e-6 * np.abs(expected).max(initial=0)
+            )
+        assert all(t.grad.dtype == BFLOAT16 for t in given if isinstance(t, Tensor) and t.grad is not None)

@@ -6,7 +6,6 @@ the CPU (minillm/cuda/emulator).
 """
 
 from minillm.backend import find_backend, register_backend
-
 from minillm.kernels.cuda import (
     activation,
     attention,

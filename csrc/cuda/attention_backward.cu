@@ -1,0 +1,234 @@
+// Attention in bfloat16 on tensor cores, backward (Dao et al. 2022, algorithm 4; Dao 2023, algorithm 2): from q, k, v,
+// o and the logarithms L of forward,
+//
+//   P = 2^(z - L),  D = sum_j dO_j O_j,  dV = P^T dO,  dP = dO V^T,  dS = P (dP - D),
+//   dQ = dS K scale,  dK = dS^T Q scale.
+//
+// One kernel has a tile of keys a block and goes over the queries, for dK and dV; another a tile of queries and goes
+// over the keys, for dQ. Scores and dP are computed in both: 7 products, instead of the 5 of a single kernel in which
+// blocks would add to dQ in the order in which they happen to come. The sums here have one order, so the same bits
+// every time. And what the first product leaves in registers is what the second one takes: for dK and dV the scores are
+// computed transposed. Query heads that share keys come one after the other in the same block.
+//
+//     d    rows of a block   rows a step   shared memory   blocks on an SM by it, compute capability 8.0 and 9.0
+//     32         128             32           24.5 KB         6      9
+//     64         128             32           48.5 KB         3      4
+//     96          64             32           48.5 KB         3      4
+//    128          64             32           64.5 KB         2      3
+//
+// (dQ takes half a KB less.) Registers allow 2 blocks, for dQ 3 but with d = 64.
+//
+// Where a key's NaN is hidden from a query, its weight, and so dS, is 0; but 0 times NaN is NaN in dS K. A tile whose
+// dQ isn't finite is noted as unsure, and attention_plain_backward.cu does it once more. Scores beyond 2^30, where
+// z - L, a multiply-add, means nothing, have gradients that mean nothing either.
+#include "attention_tile.cuh"
+
+template <int D>
+struct Backward {
+  static constexpr int BLOCKS = D <= 64 ? 2 : 1;  // of 16 rows, for each warp
+  static constexpr int ROWS = 16 * BLOCKS * WARPS, STEP = 32;
+  static constexpr int BLOCKS_ON_SM = 2;
+  static_assert(PADDED % ROWS == 0 && PADDED % STEP == 0);
+
+  // Shared memory: two tiles of a block's own rows, then twice two tiles of a step's rows.
+  static constexpr int FIRST = 0, SECOND = ROWS * D, STEPS = 2 * ROWS * D, STAGE = 2 * STEP * D;
+};
+
+// -D, to which a product adds dP.
+template <int BLOCKS, int COLUMNS, class Row>
+__device__ __forceinline__ void begin_with(float (&ds)[BLOCKS][COLUMNS][4], Row d_of) {
+#pragma unroll
+  for (int i = 0; i < BLOCKS; ++i)
+#pragma unroll
+    for (int j = 0; j < COLUMNS; ++j)
+#pragma unroll
+      for (int r = 0; r < 4; ++r) ds[i][j][r] = -d_of(i, j, r);
+}
+
+// dP - D becomes dS. A weight of 0 hides a dP of NaN: that of a key out of sight.
+template <int BLOCKS, int COLUMNS>
+__device__ __forceinline__ void score_gradients(float (&ds)[BLOCKS][COLUMNS][4], const float (&p)[BLOCKS][COLUMNS][4]) {
+#pragma unroll
+  for (int i = 0; i < BLOCKS; ++i)
+#pragma unroll
+    for (int j = 0; j < COLUMNS; ++j)
+#pragma unroll
+      for (int r = 0; r < 4; ++r) ds[i][j][r] = p[i][j][r] == 0 ? 0 : p[i][j][r] * ds[i][j][r];
+}
+
+// Scores become weights 2^(z - L).
+template <int BLOCKS, int COLUMNS, class Row>
+__device__ __forceinline__ void weights(float (&s)[BLOCKS][COLUMNS][4], float to_z, Row logarithm_of) {
+#pragma unroll
+  for (int i = 0; i < BLOCKS; ++i)
+#pragma unroll
+    for (int j = 0; j < COLUMNS; ++j)
+#pragma unroll
+      for (int r = 0; r < 4; ++r) s[i][j][r] = exp2_approximate(fmaf(s[i][j][r], to_z, -logarithm_of(i, j, r)));
+}
+
+template <int D>
+__device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, const Heads<const bfloat16>& d_o,
+                                                  const float* logarithms, const float* sums, bfloat16* dk_out,
+                                                  bfloat16* dv_out) {
+  using B = Backward<D>;
+  DYNAMIC_SHARED(bfloat16, memory);
+  float* const of_rows = reinterpret_cast<float*>(memory + B::STEPS + 2 * B::STAGE);  // L and D of a step, twice
+  const int b = blockIdx.x / a.kv_heads, kv_head = blockIdx.x % a.kv_heads, lane = threadIdx.x % WARP;
+  const int first = blockIdx.y * B::ROWS;               // causal, the first keys are seen by most: they go first
+  const int own = threadIdx.x / WARP * 16 * B::BLOCKS;  // this warp's first row of the tile
+  const int first_query = a.visibility(b, 0).first_query(first) / B::STEP * B::STEP;
+  const int end = first_query < a.queries ? (kv_head + 1) * a.group() : 0;  // of the heads
+  const auto copy_queries = [&](int h, int query, int stage_number) {
+    bfloat16* stage = memory + B::STEPS + stage_number * B::STAGE;
+    copy_rows<D, B::STEP>(stage, a.q.of(b, h), a.q.row, query, a.queries);
+    copy_rows<D, B::STEP>(stage + B::STEP * D, d_o.of(b, h), d_o.row, query, a.queries);
+    const int64_t at = ((int64_t)b * a.heads + h) * padded(a.queries) + query;
+    const int i = threadIdx.x % (B::STEP / 4), which = threadIdx.x / (B::STEP / 4);
+    if (which < 2)
+      copy_async_16(reinterpret_cast<bfloat16*>(of_rows), 2 * (B::STEP * (2 * stage_number + which) + 4 * i),
+                    (which ? sums : logarithms) + at + 4 * i, true);
+    commit_copies();
+  };
+
+  float dk[B::BLOCKS][D / 8][4], dv[B::BLOCKS][D / 8][4];
+  set_to_zero(dk);
+  set_to_zero(dv);
+  copy_rows<D, B::ROWS>(memory + B::FIRST, a.k.of(b, kv_head), a.k.row, first, a.keys);
+  copy_rows<D, B::ROWS>(memory + B::SECOND, a.v.of(b, kv_head), a.v.row, first, a.keys);
+  commit_copies();
+  int h = kv_head * a.group(), query = first_query;
+  if (h < end) copy_queries(h, query, 0);
+#pragma unroll 1
+  for (int stage = 0; h < end; stage ^= 1) {
+    wait_for_copies<0>();
+    __syncthreads();  // this step's rows have come, and everyone is done with the last's, whose place the next take
+    const bool last = query + B::STEP >= a.queries;  // of this head
+    const int next_h = h + last, next_query = last ? first_query : query + B::STEP;
+    if (next_h < end) copy_queries(next_h, next_query, stage ^ 1);
+    const bfloat16 *q = memory + B::STEPS + stage * B::STAGE, *d_o_tile = q + B::STEP * D;
+    const float* of_step = of_rows + stage * 2 * B::STEP + lane % 4 * 2;
+    float p[B::BLOCKS][B::STEP / 8][4], ds[B::BLOCKS][B::STEP / 8][4];
+    set_to_zero(p);
+    multiply_rows<D, B::BLOCKS, B::STEP>(p, memory + B::FIRST, own, q);
+    weights(p, a.scale * LOG2_E, [&](int, int j, int r) { return of_step[8 * j + r % 2]; });
+    hide<true>(p, a.visibility(b, h), query, first + own, 0.0f);
+    multiply_weights<D, B::BLOCKS, B::STEP>(dv, p, d_o_tile);
+    begin_with(ds, [&](int, int j, int r) { return of_step[B::STEP + 8 * j + r % 2]; });
+    multiply_rows<D, B::BLOCKS, B::STEP>(ds, memory + B::SECOND, own, d_o_tile);
+    score_gradients(ds, p);
+    multiply_weights<D, B::BLOCKS, B::STEP>(dk, ds, q);
+    h = next_h, query = next_query;
+  }
+  wait_for_copies<0>();
+  __syncthreads();
+
+  float by_scale[B::BLOCKS][2], by_one[B::BLOCKS][2];
+#pragma unroll
+  for (int i = 0; i < B::BLOCKS; ++i) by_scale[i][0] = by_scale[i][1] = a.scale, by_one[i][0] = by_one[i][1] = 1;
+  const Heads<bfloat16> dk_heads = heads_last(dk_out, a.kv_heads, a.keys, D);
+  const Heads<bfloat16> dv_heads = heads_last(dv_out, a.kv_heads, a.keys, D);
+  write_rows<D, B::BLOCKS>(dk, by_scale, memory + B::FIRST, own, dk_heads.of(b, kv_head), dk_heads.row, first, a.keys);
+  write_rows<D, B::BLOCKS>(dv, by_one, memory + B::SECOND, own, dv_heads.of(b, kv_head), dv_heads.row, first, a.keys);
+}
+
+template <int D>
+__device__ __forceinline__ void gradient_of_queries(const Attention<bfloat16>& a, const Heads<const bfloat16>& d_o,
+                                                    const float* logarithms, const float* sums, bfloat16* dq_out,
+                                                    uint8_t* unsure) {
+  using B = Backward<D>;
+  DYNAMIC_SHARED(bfloat16, memory);
+  const int b = blockIdx.x / a.heads, h = blockIdx.x % a.heads, lane = threadIdx.x % WARP;
+  const int first = (gridDim.y - 1 - blockIdx.y) * B::ROWS;  // causal, the last queries take longest: they go first
+  const int own = threadIdx.x / WARP * 16 * B::BLOCKS;       // this warp's first row of the tile
+  const Visibility visibility = a.visibility(b, h);
+  const int seen = visibility.keys_seen(first + B::ROWS);
+  const auto copy_keys = [&](int key) {
+    bfloat16* stage = memory + B::STEPS + key / B::STEP % 2 * B::STAGE;
+    copy_rows<D, B::STEP>(stage, a.k.of(b, h / a.group()), a.k.row, key, a.keys);
+    copy_rows<D, B::STEP>(stage + B::STEP * D, a.v.of(b, h / a.group()), a.v.row, key, a.keys);
+    commit_copies();
+  };
+
+  float logarithm[B::BLOCKS][2], d[B::BLOCKS][2], factor[B::BLOCKS][2];
+  const int64_t at = (int64_t)blockIdx.x * padded(a.queries) + first + own + lane / 4;
+#pragma unroll
+  for (int i = 0; i < B::BLOCKS; ++i)
+#pragma unroll
+    for (int lower = 0; lower < 2; ++lower) {
+      logarithm[i][lower] = logarithms[at + 16 * i + 8 * lower];
+      d[i][lower] = sums[at + 16 * i + 8 * lower];
+      factor[i][lower] = a.scale;
+    }
+
+  float dq[B::BLOCKS][D / 8][4];
+  set_to_zero(dq);
+  copy_rows<D, B::ROWS>(memory + B::FIRST, a.q.of(b, h), a.q.row, first, a.queries);
+  copy_rows<D, B::ROWS>(memory + B::SECOND, d_o.of(b, h), d_o.row, first, a.queries);
+  copy_keys(0);
+#pragma unroll 1
+  for (int key = 0; key < seen; key += B::STEP) {
+    wait_for_copies<0>();
+    __syncthreads();
+    if (key + B::STEP < seen) copy_keys(key + B::STEP);
+    const bfloat16 *k = memory + B::STEPS + key / B::STEP % 2 * B::STAGE, *v = k + B::STEP * D;
+    float p[B::BLOCKS][B::STEP / 8][4], ds[B::BLOCKS][B::STEP / 8][4];
+    set_to_zero(p);
+    multiply_rows<D, B::BLOCKS, B::STEP>(p, memory + B::FIRST, own, k);
+    weights(p, a.scale * LOG2_E, [&](int i, int, int r) { return logarithm[i][r / 2]; });
+    hide<false>(p, visibility, first + own, key, 0.0f);
+    begin_with(ds, [&](int i, int, int r) { return d[i][r / 2]; });
+    multiply_rows<D, B::BLOCKS, B::STEP>(ds, memory + B::SECOND, own, v);
+    score_gradients(ds, p);
+    multiply_weights<D, B::BLOCKS, B::STEP>(dq, ds, k);
+  }
+  wait_for_copies<0>();
+  note_if_any(!all_finite(dq), unsure + (int64_t)blockIdx.x * gridDim.y + first / B::ROWS,
+              reinterpret_cast<int*>(memory + B::STEPS));
+  const Heads<bfloat16> heads = heads_last(dq_out, a.heads, a.queries, D);
+  write_rows<D, B::BLOCKS>(dq, factor, memory + B::FIRST, own, heads.of(b, h), heads.row, first, a.queries);
+}
+
+constexpr int LANES_A_ROW = 8;
+
+// D = sum_j dO_j O_j, one row to 8 lanes, 16 bytes at a time; 0 for the rows of padding.
+// n: batch heads padded(queries).
+extern "C" __global__ __launch_bounds__(THREADS) void attention_backward_sums(HEADS(bfloat16, d_o), const bfloat16* o,
+                                                                              float* sums, int heads, int queries,
+                                                                              int d, int64_t n) {
+  const int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) / LANES_A_ROW;
+  const int row = i % padded(queries), h = i / padded(queries) % heads, b = i / padded(queries) / heads;
+  const int lane = threadIdx.x % LANES_A_ROW;
+  float sum = 0;
+  if (i < n && row < queries) {
+    const Heads<const bfloat16> of_o = heads_last(o, heads, queries, d), of_d_o = HEADS_GIVEN(d_o);
+    for (int j = lane * 8; j < d; j += LANES_A_ROW * 8) {
+      const Pack<bfloat16> x = load_pack(of_d_o.of(b, h) + row * of_d_o.row + j);
+      const Pack<bfloat16> y = load_pack(of_o.of(b, h) + row * of_o.row + j);
+#pragma unroll
+      for (int k = 0; k < 8; ++k) sum += to_float(x.values[k]) * to_float(y.values[k]);
+    }
+  }
+#pragma unroll
+  for (int mask = LANES_A_ROW / 2; mask; mask /= 2) sum += __shfl_xor_sync(ALL_LANES, sum, mask);
+  if (i < n && lane == 0) sums[i] = sum;
+}
+
+// As forward's; d_o like o, strided; dk, dv: (batch, keys, kv_heads, D); dq: (batch, queries, heads, D).
+// unsure: (batch, heads, padded(queries) / ROWS).
+// Grids of (batch kv_heads, keys / ROWS) and (batch heads, padded(queries) / ROWS) blocks.
+#define ATTENTION_BACKWARD(D)                                                                                       \
+  extern "C" __global__ __launch_bounds__(THREADS, Backward<D>::BLOCKS_ON_SM) void attention_backward_keys_##D(     \
+      ATTENTION_PARAMETERS(bfloat16), HEADS(bfloat16, d_o), const float* logarithms, const float* sums,             \
+      bfloat16* dk, bfloat16* dv) {                                                                                 \
+    gradients_of_keys<D>(ATTENTION_GIVEN, HEADS_GIVEN(d_o), logarithms, sums, dk, dv);                              \
+  }                                                                                                                 \
+  extern "C" __global__ __launch_bounds__(THREADS, Backward<D>::BLOCKS_ON_SM) void attention_backward_queries_##D(  \
+      ATTENTION_PARAMETERS(bfloat16), HEADS(bfloat16, d_o), const float* logarithms, const float* sums,             \
+      bfloat16* dq, uint8_t* unsure) {                                                                              \
+    gradient_of_queries<D>(ATTENTION_GIVEN, HEADS_GIVEN(d_o), logarithms, sums, dq, unsure);                        \
+  }
+ATTENTION_BACKWARD(32)
+ATTENTION_BACKWARD(64)
+ATTENTION_BACKWARD(96)
+ATTENTION_BACKWARD(128)

@@ -1,0 +1,17 @@
+"""Items of a section that does nothing, and some that end their process: for test_gpu_benchmarks.py."""
+
+import os
+import time
+
+USES_GPU = False
+
+
+def item(name, sizes):
+    if name == "raises":
+        raise ValueError("this one is wrong")
+    if name == "ends":
+        print("a last word", file=__import__("sys").stderr, flush=True)
+        os._exit(3)
+    if name == "hangs":
+        time.sleep(60)
+    return {"name": name, "process": os.getpid(), "width": sizes.width}
