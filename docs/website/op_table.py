@@ -7,12 +7,19 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from docs.website.places import ROOT
 from docs.website.tables import code, table
+from minillm.backend import find_backend
+from minillm.errors import ConfigError
 from minillm.ops.__main__ import largest_gradient_error
 from minillm.registry import OPS, Op
 from minillm.testing import agree
@@ -30,6 +37,9 @@ in for them.
 - **Native kernel**: how many of these cases, in float32, the C++ kernel takes. On each, its result and its gradient
   were compared with the float64 formula when this page was made; their errors may be at most twice those of NumPy's
   float32. The other cases run on NumPy.
+- **CUDA C++, Numba CUDA**: how many of the cases the GPU's kernels take, by what they say of themselves; the tests hold
+  them against the formula, in an emulator. The other cases run the formula on CuPy. A dash: no kernel, or what the
+  emulator is made of wasn't installed when this page was made.
 - **Speed**: PyTorch's time divided by ours; more than 1 means that ours is faster. Several shapes give a range. The
   times, the shapes and how they were measured: [benchmarks](benchmarks), and [on an older
   processor](benchmarks-avx2). Of matmul, the products of a GPT's layers. A dash: not measured; most of these ops run on
@@ -48,13 +58,19 @@ class Measured:
 
 def page() -> str:
     """The page, as MyST Markdown."""
+    load_gpu_backends()
     files = [measured(ROOT / "docs" / folder) for folder in ("benchmarks", "benchmarks-avx2")]
-    rows = [[*_described(op), *_checked(op), *[_speed(op, file) for file in files]] for _, op in sorted(OPS.items())]
+    rows = [
+        [*_described(op), *_checked(op), _taken(op, "cuda"), _taken(op, "numba_cuda"), *[_speed(op, f) for f in files]]
+        for _, op in sorted(OPS.items())
+    ]
     head = [
         "op",
         "formula and derivative",
         "gradient error",
         "native kernel",
+        "CUDA C++",
+        "Numba CUDA",
         *[f"speed, {file.isa}" for file in files],
     ]
     machines = "\n".join(f"- {file.isa}: {file.machine}" for file in files)
@@ -99,8 +115,33 @@ def _checked(op: Op) -> list[str]:
     if "native" not in op.overrides:
         return [error, "—"]
     ran = list(agree(op, "native").values())
-    source = Path(inspect.getsourcefile(op.overrides["native"].forward) or "").relative_to(ROOT).as_posix()
-    return [error, f"[{ran.count('native')} of {len(ran)} cases](source:{source})"]
+    return [error, f"[{ran.count('native')} of {len(ran)} cases](source:{_source(op, 'native')})"]
+
+
+def _taken(op: Op, backend: str) -> str:
+    """How many of the op's cases in float32 a kernel says it takes, with its file."""
+    if backend not in op.overrides:
+        return "—"
+    cases = [case for case in op.cases(np.random.default_rng(0)) if "dtype" not in case.kwargs]
+    takes = op.overrides[backend].supports
+    taken = [takes(*[a.astype(np.float32) if is_float(a) else a for a in case.args], **case.kwargs) for case in cases]
+    return f"[{sum(taken)} of {len(cases)}](source:{_source(op, backend)})" if cases else "—"
+
+
+def is_float(a: Any) -> bool:
+    return getattr(getattr(a, "dtype", None), "kind", "") == "f"
+
+
+def _source(op: Op, backend: str) -> str:
+    return Path(inspect.getsourcefile(op.overrides[backend].forward) or "").relative_to(ROOT).as_posix()
+
+
+def load_gpu_backends() -> None:
+    """Have the GPU's kernels in the op table, as far as the emulator can be had."""
+    os.environ.setdefault("MINILLM_CUDASIM", "1")
+    for backend in ("cuda", "numba_cuda"):
+        with suppress(ConfigError):
+            find_backend(backend)
 
 
 def _speed(op: Op, file: Measured) -> str:

@@ -42,6 +42,15 @@ def array_module() -> ModuleType:
     return cupy
 
 
+@cache
+def device_name() -> str:
+    """Of the GPU in use, such as "NVIDIA H100 80GB HBM3"."""
+    if is_emulated():
+        return "emulated GPU"
+    cuda = array_module().cuda
+    return cuda.runtime.getDeviceProperties(cuda.Device().id)["name"].decode()
+
+
 def _check_emulator() -> None:
     """ConfigError unless what the emulator is made of is there."""
     if importlib.util.find_spec("ml_dtypes") is None:

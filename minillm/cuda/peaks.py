@@ -14,14 +14,6 @@ SIZE, REPEATS = 8192, 10  # large enough to keep every multiprocessor busy; 0.1 
 
 
 @cache
-def name() -> str:
-    """Such as "NVIDIA H100 80GB HBM3"."""
-    if is_emulated():
-        return "emulated GPU"
-    return array_module().cuda.runtime.getDeviceProperties(0)["name"].decode()
-
-
-@cache
 def matmul_flops(dtype: str) -> float:
     """FLOP/s of square products in "float32" or "bfloat16", the median of some: what a model can't exceed."""
     xp = array_module()

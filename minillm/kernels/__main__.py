@@ -1,13 +1,15 @@
-"""Say which kernels run here: python -m minillm.kernels [--require-native]
+"""Say which kernels run here: python -m minillm.kernels [--require-native] [--backend cuda]
 
-Whether the C++ kernels were built and are in use, for which instruction set, on how many threads, and for which ops.
+Whether the C++ kernels were built and are in use, for which instruction set, on how many threads, and for which ops;
+with the backend of a GPU, which GPU that is and for which ops there are kernels.
 """
 
 import argparse
 
 from minillm import cli
-from minillm.backend import current_backend
+from minillm.backend import current_backend, use_backend
 from minillm.kernels import NATIVE_BUILT
+from minillm.memory import on_gpu
 from minillm.registry import OPS
 
 
@@ -15,12 +17,27 @@ def main() -> int:
     """Print it; with --require-native the exit code is 1 where the native kernels aren't in use."""
     parser = argparse.ArgumentParser(prog="python -m minillm.kernels", description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--require-native", action="store_true", help="exit with code 1 unless they are in use")
+    parser.add_argument("--backend", help="the backend to tell about, instead of the one in use")
     arguments = parser.parse_args()
+    if arguments.backend:
+        use_backend(arguments.backend)
     in_use = "native" in current_backend().lineage
     print(f"backend          {current_backend().name}")
+    if on_gpu():
+        _print_gpu()
     if NATIVE_BUILT:  # importing minillm has said so where they weren't
         _print_native(in_use)
     return 1 if arguments.require_native and not in_use else 0
+
+
+def _print_gpu() -> None:
+    from minillm.cuda.driver import device_name
+    from minillm.cuda.memory import free_and_total
+
+    free, total = free_and_total()
+    own = current_backend().name
+    print(f"GPU              {device_name()}, {free / 1e9:.1f} GB of {total / 1e9:.1f} GB free")
+    print(f"GPU ops          {', '.join(sorted(name for name, op in OPS.items() if own in op.overrides)) or 'formulas'}")
 
 
 def _print_native(in_use: bool) -> None:

@@ -9,6 +9,7 @@ import argparse
 import numpy as np
 
 from minillm import cli
+from minillm.backend import find_backend
 from minillm.errors import ConfigError
 from minillm.registry import OPS, Op
 from minillm.testing import gradcheck_case
@@ -24,7 +25,11 @@ def main() -> None:
     """Parse the command line and print a line an op."""
     parser = argparse.ArgumentParser(prog="python -m minillm.ops", description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="ops to show; all if none is named")
-    names = parser.parse_args().names or sorted(OPS)
+    parser.add_argument("--backend", action="append", default=[], help="load a GPU's backend, to list its kernels, too")
+    arguments = parser.parse_args()
+    for backend in arguments.backend:
+        find_backend(backend)
+    names = arguments.names or sorted(OPS)
     for name in names:
         if name not in OPS:
             raise ConfigError(f"there is no op {name!r}; there are: {', '.join(sorted(OPS))}")

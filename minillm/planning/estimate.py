@@ -64,10 +64,10 @@ def plan(
 
 def _gpu(config: GPTConfig) -> Gpu:
     """The GPU in use, with its peak measured now."""
-    from minillm.cuda import memory, peaks
+    from minillm.cuda import driver, memory, peaks
 
     free, total = memory.free_and_total()
-    return Gpu(peaks.name(), free, total, peaks.matmul_flops("bfloat16" if config.dtype == "bfloat16" else "float32"))
+    return Gpu(driver.device_name(), free, total, peaks.matmul_flops("bfloat16" if config.dtype == "bfloat16" else "float32"))
 
 
 def plan_run(config: Config, *, validation_tokens: int | None = None, watts: float | None = None) -> Plan:

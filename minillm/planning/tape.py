@@ -21,6 +21,6 @@ def saved_bytes(loss: Tensor, parameters: Iterable[Tensor]) -> int:
 
 def _owner(array: Any) -> Any:
     """The array whose memory `array` views, through any number of views."""
-    while type(getattr(array, "base", None)) is type(array):
-        array = array.base
+    while isinstance(base := getattr(array, "base", None), type(array)):
+        array = base
     return array
