@@ -43,10 +43,12 @@ SOURCES := pyproject.toml CMakeLists.txt $(wildcard csrc/cpu/*.?pp csrc/cpu/*/*.
 	@$(BIN)/python -m minillm.kernels
 	@touch $@
 
-# The kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer, then ThreadSanitizer (half an hour).
+# The kernels' tests under AddressSanitizer and UndefinedBehaviorSanitizer, then ThreadSanitizer (half an hour); and
+# those of the GPU's kernels, which run on the CPU (EXTRAS=test,cudasim).
 sanitize:
 	csrc/sanitize.sh address,undefined -n auto
 	csrc/sanitize.sh thread -n auto
+	csrc/cuda/sanitize.sh
 
 clean:
 	rm -rf .venv build *.egg-info

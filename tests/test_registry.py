@@ -10,7 +10,7 @@ import pytest
 
 import minillm as ml
 from minillm import Tensor, ops
-from minillm.backend import BACKENDS, current_backend, default_backend, register_backend
+from minillm.backend import BACKENDS, current_backend, default_backend, fastest_for, register_backend
 from minillm.errors import ConfigError
 from minillm.registry import OPS, kernel, strict_kernels
 from minillm.testing import CheckError, agree
@@ -244,3 +244,14 @@ def test_an_op_without_a_backward_says_what_to_write():
     x = Tensor([1.0], requires_grad=True)
     with pytest.raises(TypeError, match="no backward formula"):
         forward_only(x).backward()
+
+
+def test_a_simulator_of_a_gpu_is_not_what_numpy_s_arrays_are_computed_with():
+    before = BACKENDS.get("numba_cuda")
+    register_backend("numba_cuda", parent=BACKENDS.get("native", BACKENDS["numpy"]))
+    try:
+        assert fastest_for(np).name != "numba_cuda"
+    finally:
+        del BACKENDS["numba_cuda"]
+        if before:
+            BACKENDS["numba_cuda"] = before

@@ -17,7 +17,7 @@ def folder() -> Path:
     for candidate in (here, here.parents[1] / "csrc" / "cuda"):
         if (candidate / "common.cuh").is_file():
             return candidate
-    raise ConfigError("the CUDA sources are missing (csrc/cuda of a clone, minillm/cuda of a package); install minillm again")
+    raise ConfigError("the CUDA sources are missing (csrc/cuda in a clone); install minillm again")
 
 
 def files_of(path: Path) -> list[Path]:

@@ -35,9 +35,9 @@ def _print_gpu() -> None:
     from minillm.cuda.memory import free_and_total
 
     free, total = free_and_total()
-    own = current_backend().name
+    ops = sorted(name for name, op in OPS.items() if current_backend().name in op.overrides)
     print(f"GPU              {device_name()}, {free / 1e9:.1f} GB of {total / 1e9:.1f} GB free")
-    print(f"GPU ops          {', '.join(sorted(name for name, op in OPS.items() if own in op.overrides)) or 'formulas'}")
+    print(f"GPU ops          {', '.join(ops) or 'the formulas'}")
 
 
 def _print_native(in_use: bool) -> None:

@@ -96,7 +96,9 @@ def test_frozen_weights_cost_no_product(monkeypatch):
     )
     with use_backend("cuda"):
         ops.linear(Tensor(x, requires_grad=True), Tensor(weight)).sum().backward()
-    assert len(products) == 2  # y and dx
+        assert len(products) == 2  # y and dx
+        ops.linear(Tensor(x), Tensor(weight, requires_grad=True)).sum().backward()
+        assert len(products) == 4  # y and dW
 
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)

@@ -85,6 +85,21 @@ def test_nothing_waits_inside_a_step(dtype):
         assert np.isfinite(squares.item())
 
 
+@pytest.mark.parametrize("graph", [False, True])
+def test_an_update_waits_when_all_of_it_is_on_its_way(graph):
+    with use_backend("cuda"):
+        model, optimizer = made()
+        gradients = CapturedGradients(accumulate_gradients) if graph else accumulate_gradients
+        for step in range(3):
+            before, seen = runtime.waits, []
+            update(
+                model, optimizer, batch(step), clip=1.0, parts=1, gradients=gradients,
+                meanwhile=lambda seen=seen: seen.append(runtime.waits),
+            )  # fmt: skip
+            copies = int(graph and step > 0)  # the graph's memory of the CPU must be free before it is written again
+            assert seen == [before + copies] and runtime.waits == before + copies + 2  # loss and norm
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_every_op_of_a_step_but_shapes_and_sums_has_a_kernel(dtype):
     allowed = {"reshape", "transpose", "add", "astype"}

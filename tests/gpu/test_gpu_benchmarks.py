@@ -37,8 +37,9 @@ from benchmarks.gpu.sizes import BY_NAME, FULL, TINY
 from benchmarks.pairs import PEERS, REPOSITORY, PeerError
 from benchmarks.tables import Table, parse
 from minillm import ops
-from minillm.cuda import emulator, sources
+from minillm.cuda import emulator, is_emulated, sources
 from minillm.cuda.emulator.build import kernels_in
+from minillm.errors import ConfigError
 from minillm.kernels.cuda import softmax as softmax_kernels
 from minillm.models import GPT, GPTConfig
 
@@ -263,6 +264,8 @@ def stand_in_sections(monkeypatch, measures):
         )
         for name, measure in measures.items()
     }
+    monkeypatch.setattr(command, "is_emulated", lambda: True)
+    monkeypatch.setattr(command, "array_module", lambda: None)
     monkeypatch.setattr(command, "MODULES", dict.fromkeys(made, ""))
     monkeypatch.setattr(command, "module", made.__getitem__)
 
@@ -364,6 +367,31 @@ def test_an_old_nvidia_smi_is_asked_field_by_field(tmp_path, monkeypatch):
     assert machine.nvidia_smi() == {}
 
 
+def test_what_the_cuda_runtime_says():
+    runtime = SimpleNamespace(
+        getDeviceProperties=lambda i: {"name": b"NVIDIA X", "multiProcessorCount": 132, "l2CacheSize": 1 << 25},
+        driverGetVersion=lambda: 13000,
+        runtimeGetVersion=lambda: 12090,
+    )
+    device, nvrtc = SimpleNamespace(id=0, compute_capability="90"), SimpleNamespace(getVersion=lambda: (13, 0))
+    cuda = SimpleNamespace(runtime=runtime, Device=lambda: device, nvrtc=nvrtc)
+    found = machine.device_properties(SimpleNamespace(cuda=cuda, __version__="14.0"))
+    assert found["name"] == "NVIDIA X" and found["multiProcessorCount"] == 132 and found["NVRTC"] == "13.0"
+    rows = machine.tables({"device": found, "cpu": "a CPU"})[0].rows
+    assert {"what": "CUDA of the driver", "is": 13000} in rows and rows[0] == {"what": "CPU", "is": "a CPU"}
+
+
+def test_a_backend_that_is_not_installed_is_a_row(monkeypatch):
+    def missing(backend, *rest):
+        raise ConfigError(f"{backend} needs a library")
+
+    monkeypatch.setattr(correctness, "names", missing)
+    values = {}
+    correctness.measure(SimpleNamespace(sizes=TINY, size="tiny", emulated=True, deadline=Deadline(9)), values)
+    assert [row["result"] for row in values["rows"]][0] == "cuda needs a library" and values["problems"] == []
+    assert correctness.tables(values)[0].rows[-1]["backend"] == "numba_cuda"
+
+
 @pytest.mark.parametrize(
     ("code", "output", "result"),
     [
@@ -387,6 +415,7 @@ def test_a_sanitizer_that_is_not_there_is_reported(monkeypatch):
     assert {row["result"] for row in values["rows"]} == {"not installed"} and values["problems"] == []
 
 
+@pytest.mark.skipif(not is_emulated(), reason="the emulator counts the kernels that are launched")
 def test_every_kernel_is_launched_for_the_sanitizer(monkeypatch):
     launched, launch = set(), emulator.launch
     monkeypatch.setattr(

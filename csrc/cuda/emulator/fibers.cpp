@@ -160,15 +160,17 @@ void start_block(Index index) {
   for (auto& fiber : s.fibers) begin(*fiber);
 }
 
-void run_block(const std::vector<int>& order) {
-  for (;;) {
-    bool moved = false, all_done = true;
+// In turn, each as far as its next wait; or ahead: always the first that can go on, so that its warp leaves the others
+// as far behind as the barriers let it.
+void run_block(const std::vector<int>& order, bool ahead) {
+  while (scheduler->barrier.alive > 0) {
+    bool moved = false;
     for (int i : order) {
       Fiber& fiber = *scheduler->fibers[i];
-      if (fiber.ready()) resume(fiber), moved = true;
-      all_done = all_done && fiber.done;
+      if (!fiber.ready()) continue;
+      resume(fiber), moved = true;
+      if (ahead) break;
     }
-    if (all_done) return;
     if (!moved) throw std::runtime_error("some threads wait at a barrier, or in their warp, that others never reach");
   }
 }
@@ -202,8 +204,8 @@ void prepare(const unsigned* grid, const unsigned* size, unsigned shared_bytes) 
 
 std::vector<int> resuming_order(int threads, unsigned order) {
   std::vector<int> numbers(threads);
-  for (int i = 0; i < threads; ++i) numbers[i] = order == 1 ? threads - 1 - i : i;
-  if (order > 1) std::shuffle(numbers.begin(), numbers.end(), std::mt19937(order));
+  for (int i = 0; i < threads; ++i) numbers[i] = order == 1 || order == 3 ? threads - 1 - i : i;
+  if (order > 3) std::shuffle(numbers.begin(), numbers.end(), std::mt19937(order));
   return numbers;
 }
 
@@ -233,7 +235,7 @@ int run(Entry entry, void** arguments, const unsigned* grid, const unsigned* blo
       for (unsigned y = 0; y < grid[1]; ++y)
         for (unsigned x = 0; x < grid[0]; ++x) {
           start_block({x, y, z});
-          run_block(numbers);
+          run_block(numbers, order == 2 || order == 3);
         }
   } catch (const std::exception& error) {
     std::snprintf(message, 256, "block (%u, %u, %u): %s", own.block.index.x, own.block.index.y, own.block.index.z,

@@ -39,8 +39,9 @@ T exchange(const T& value, int from) {
 
 using Entry = void (*)(void** arguments);
 
-// Run a kernel over a grid. order: 0 resumes threads by number, 1 the other way round, others shuffle them: a kernel
-// that lacks no barrier gives the same bits in any order. Returns 0, or 1 with the reason in `message` (256 bytes).
+// Run a kernel over a grid. order: 0 resumes threads in turn by number, 1 the other way round; 2 lets the first warp run
+// ahead of the others as far as it can, 3 the last; more shuffle them. A kernel that lacks no barrier gives the same
+// bits in any order. Returns 0, or 1 with the reason in `message` (256 bytes).
 int run(Entry entry, void** arguments, const unsigned* grid, const unsigned* block, unsigned shared_bytes,
         unsigned order, char* message);
 
