@@ -13,7 +13,7 @@
 #
 # Covers sections 3.3.2 (training needs great resources) and 6.4.4 (green AI) of the document.
 #
-# In minillm: [ops/attention.py](../minillm/ops/attention.py), [kernels](../minillm/kernels), [csrc/README.md](../csrc/README.md); checked in [tests/native/test_attention.py](../tests/native/test_attention.py), [tests/native/test_gemm.py](../tests/native/test_gemm.py).
+# In minillm: [ops/attention.py](../minillm/ops/attention.py), [kernels](../minillm/kernels), [csrc/README.md](../csrc/README.md), [docs/gpu.md](../docs/gpu.md); checked in [tests/native/test_attention.py](../tests/native/test_attention.py), [tests/native/test_gemm.py](../tests/native/test_gemm.py), [tests/gpu/test_cuda_softmax.py](../tests/gpu/test_cuda_softmax.py).
 #
 # The document says that models need much computing and much energy, and that better algorithms and better storage will need less.
 # It doesn't say how much, nor why. Both can be counted: operations, bytes and joules, and what each of the usual tricks saves of them.
@@ -772,6 +772,19 @@ say(
 )
 
 # %% [markdown]
+# Below the corner, where most ops of a Transformer are, a GPU is fast because its memory is. That memory isn't quick to answer: a read takes
+# several hundred nanoseconds, longer than on a CPU. But many reads may be on their way at once. If $\beta$ bytes come out each second and each was asked for
+# $\tau$ seconds before, $\beta\tau$ bytes are under way at any time (Little 1961). A CPU has a few cores that ask ahead, and caches to ask less often.
+# A GPU has so many *threads* that some are always ready while the others wait. With $\tau$ = 600 ns, which is **assumed**:
+
+# %%
+for name, (_, beta, *_) in SHEETS.items():
+    under_way = beta * 600e-9
+    print(
+        f"{name:18} {under_way / 1e6:.2f} MB under way: {under_way / 4:9,.0f} reads of 4 bytes, or {under_way / 16:8,.0f} of 16 bytes"
+    )
+
+# %% [markdown]
 # Memory comes in tiers: registers of a thread; **shared memory** of a block of threads, some 100 KB; a cache for all; and the card's main, or *global*,
 # memory. A **kernel** is what one thread does. Threads of a block run at once and in no certain order; `__syncthreads()` is a barrier that
 # none passes before all have come to it.
@@ -858,17 +871,49 @@ for name, address in {"b[k, column + thread]": thread, "b[row + thread, k]": thr
     print(f"{name:22} {pieces:2} pieces of 32 bytes for 32 float32, {32 * 4 / (pieces * 32):6.1%} of them wanted")
 
 # %% [markdown]
-# **On Colab with a GPU, run this.** Here it is off, and does nothing. The next two cells need NumPy and CuPy alone, so they may be pasted into any notebook with
-# a GPU; set `ON_A_GPU = True` there. Without a GPU they say so and end. The kernel is `tiled_kernel` in CUDA, line by line.
+# ## A kernel in CUDA C++, with and without a GPU
+#
+# `tiled_kernel` in CUDA C++, line by line. Its threads are the hardware's, `__shared__` is the block's memory, `__syncthreads()` the barrier. minillm
+# compiles such a kernel for a GPU when it is first launched. Or, with `MINILLM_CUDASIM=1`, for the processor, by g++: then each thread of a block is a
+# *fiber*, which runs to the next barrier and hands over, just as our generators did. So the kernel can be checked on any Linux with g++ and
+# `pip install -e ".[cudasim]"`. Where one of them is missing, these cells say so and the chapter goes on.
+#
+# Who has an NVIDIA GPU installs `.[gpu-cuda13]` (or `gpu-cuda12`, whichever `nvidia-smi` shows) and starts JupyterLab with `MINILLM_CUDASIM=0`: the
+# same cells run on it then.
 
 # %%
-ON_A_GPU = False
-SOURCE = r"""
-#define TILE 16
+import os
+import tempfile
+from pathlib import Path
+
+from minillm.errors import ConfigError
+
+os.environ.setdefault("MINILLM_CUDASIM", "1")
+sources = tempfile.TemporaryDirectory()
+
+
+def saved(name, source):
+    """Write a kernel's source to a file; what to call it at its launch."""
+    path = Path(sources.name) / name
+    path.with_suffix(".cu").write_text('#include "common.cuh"\n' + source)
+    return str(path)
+
+
+def if_possible(work, *arguments):
+    """work(*arguments); where something that a GPU or the emulator needs is missing, a line that says what."""
+    try:
+        return work(*arguments)
+    except (ConfigError, ImportError) as error:
+        print("not run here:", str(error).splitlines()[0])
+
+
+# %%
+TILED = r"""
+constexpr int TILE = 16;
 extern "C" __global__ void tiled(const float* a, const float* b, float* c, int rows, int inner, int columns) {
   __shared__ float tile_a[TILE][TILE], tile_b[TILE][TILE];
-  int y = threadIdx.y, x = threadIdx.x;
-  int row = blockIdx.y * TILE + y, column = blockIdx.x * TILE + x;
+  const int y = threadIdx.y, x = threadIdx.x;
+  const int row = blockIdx.y * TILE + y, column = blockIdx.x * TILE + x;
   float total = 0;
   for (int start = 0; start < inner; start += TILE) {
     tile_a[y][x] = row < rows && start + x < inner ? a[row * inner + start + x] : 0;
@@ -881,32 +926,100 @@ extern "C" __global__ void tiled(const float* a, const float* b, float* c, int r
 }
 """
 
+# %% [markdown]
+# A launch names the file, the kernel, how many blocks there are and how many threads each has, then the kernel's arguments. Arrays are the GPU's;
+# `asarray` copies there, `get` copies back.
+
+
 # %%
-import numpy as np
+def product_by_kernel(a, b):
+    """a b by the kernel above, in float32."""
+    from minillm.cuda.driver import array_module
+    from minillm.cuda.launch import launch as launch_kernel
+
+    xp = array_module()  # CuPy, or what stands for it
+    (rows, inner), columns = a.shape, b.shape[1]
+    c, sizes = xp.empty((rows, columns), np.float32), map(np.int32, (rows, inner, columns))
+    grid = -(-columns // 16), -(-rows // 16)
+    launch_kernel(saved("tiled", TILED), "tiled", grid, (16, 16), xp.asarray(a), xp.asarray(b), c, *sizes)
+    print(f"{grid[0]} x {grid[1]} blocks of 16 x 16 threads")
+    return c.get()
 
 
-def on_gpu(rows=2000, inner=1500, columns=1800):
-    """Compile the kernel, check it, and time it beside CuPy's product."""
-    import cupy
-    from cupyx.profiler import benchmark
+a, b = rng.normal(size=(50, 70)).astype(np.float32), rng.normal(size=(70, 30)).astype(np.float32)
+c = if_possible(product_by_kernel, a, b)
+if c is not None:
+    np.testing.assert_allclose(c, a.astype(float) @ b, atol=1e-4)
+    print("equal to a @ b, but for float32's rounding")
 
-    a, b = cupy.random.rand(rows, inner, dtype="float32"), cupy.random.rand(inner, columns, dtype="float32")
-    c, grid = cupy.empty((rows, columns), "float32"), (-(-columns // 16), -(-rows // 16))
-    arguments = (a, b, c, *map(np.int32, (rows, inner, columns)))
-    kernel = cupy.RawKernel(SOURCE, "tiled")
-    for name, work in {"ours": lambda: kernel(grid, (16, 16), arguments), "CuPy": lambda: cupy.matmul(a, b)}.items():
-        seconds = benchmark(work, n_repeat=20).gpu_times.min()
-        print(f"{name}: {2 * rows * inner * columns / seconds / 1e9:,.0f} · 10⁹ operations a second")
-    print(f"largest relative difference {float(abs(c / (a @ b) - 1).max()):.1e}")
+# %% [markdown]
+# ## Softmax on a GPU: count the bytes
+#
+# minillm has softmax for GPUs in three ways. Backend **cupy** runs the formula as it is, but with the functions of CuPy, each a kernel of its own.
+# **numba_cuda** is a kernel in Python: a block for each row, which reads it three times and writes the result. **cuda** is a kernel in CUDA C++, which
+# finds maximum and sum in one read by the recurrence above, and keeps the row in registers until it writes the result. [gpu.md](../docs/gpu.md) goes
+# through their lines.
+#
+# What the formula moves needn't be guessed: an array that counts for itself tells.
 
 
-if ON_A_GPU:
-    try:
-        on_gpu()
-    except Exception as error:  # no CuPy, no driver, no card
-        print(f"no GPU to be had: {error}")
-else:
-    print("not run: ON_A_GPU is False")
+# %%
+class Counted(np.ndarray):
+    """A NumPy array that writes down what each function reads and writes."""
+
+    calls = []
+
+    def __array_ufunc__(self, function, method, *inputs, **options):
+        options.pop("out", None)
+        result = np.asarray(getattr(function, method)(*[np.asarray(x) for x in inputs], **options))
+        read = sum(x.nbytes for x in inputs if isinstance(x, np.ndarray))
+        Counted.calls.append((f"{function.__name__}, {method}".replace(", __call__", ""), read, result.nbytes))
+        return result.view(Counted)
+
+
+scores = np.random.default_rng(0).normal(size=(64, 1024)).astype(np.float32)
+Counted.calls.clear()
+ml.ops.softmax.reference.forward(np, scores.view(Counted))
+for name, read, written in Counted.calls:
+    print(f"{name:16} reads {read / scores.size:5.2f}, writes {written / scores.size:5.2f} bytes an element")
+formula = sum(read + written for _, read, written in Counted.calls) / scores.size
+
+# %%
+moved = {
+    "cupy: call by call": (formula, f"{len(Counted.calls)} or more"),
+    "numba_cuda: three reads": (4 * 3 + 4, "1"),
+    "cuda: one read": (4 + 4, "1"),
+    "cuda, bfloat16": (2 + 2, "1"),
+}
+for name, (count, launches) in moved.items():
+    print(f"{name:24} {count:5.1f} bytes an element, {formula / count:4.1f} times fewer; launches: {launches}")
+say(
+    f"Bound by memory, one read can't be more than **{formula / 8:.0f}** times as fast as the formula on the same GPU, unless a cache helps one of them."
+)
+
+# %% [markdown]
+# **No time stands here, because none has been measured on a GPU yet.** `python -m benchmarks.gpu` measures them, where there is one, and writes a
+# report with the GPU's name and limits.
+#
+# What can be shown anywhere is that all three compute the formula. `agree` compares each of them with the formula in float64, on the op's own cases, forward and
+# backward. (numba_cuda runs in numba's own simulator, which has a Python thread for each of the GPU's, and takes some seconds.)
+
+# %%
+import sys
+
+
+def agreement(backend):
+    """On how many of the op's cases a backend gives the formula's numbers, and how many its own kernel computed."""
+    ran = list(ml.testing.agree(ml.ops.softmax, backend).values())
+    return f"{len(ran)} cases, {ran.count(backend)} of them by a kernel of its own"
+
+
+interval = sys.getswitchinterval()
+sys.setswitchinterval(1e-4)  # the simulator's threads hand over more often: half the time
+for backend in ("cupy", "numba_cuda", "cuda"):
+    if found := if_possible(agreement, backend):
+        print(f"{backend:10} agrees on {found}")
+sys.setswitchinterval(interval)
 
 # %% [markdown]
 # ## Joules a token
@@ -1047,6 +1160,67 @@ wrong, _ = launch(tiled_kernel, a, b, barriers=False)
 say(
     f"Of {wrong.size} elements **{int((~np.isclose(wrong, a @ b)).sum())}** are wrong, by up to {abs(wrong - a @ b).max():.1f}. No error, no warning."
 )
+
+# %% [markdown]
+# The same in CUDA C++: 64 threads add up 64 numbers by a tree. At each level the first half of the threads adds what the second half holds, and before
+# it all must have written. `thread_order` has the emulator run the threads by number (0), backwards (1), or shuffled (2 and up). A right kernel can't
+# tell the difference.
+
+# %%
+TOTAL = r"""
+extern "C" __global__ void total(const float* x, float* sum) {
+  DYNAMIC_SHARED(float, partial);  // of the size that the launch gives; the emulator fills it with NaN
+  const int t = threadIdx.x;
+  partial[t] = x[t];
+  for (int half = blockDim.x / 2; half > 0; half /= 2) {
+    __syncthreads();
+    if (t < half) partial[t] += partial[t + half];
+  }
+  if (t == 0) *sum = partial[0];
+}
+"""
+
+
+def in_every_order(name, source, numbers):
+    """The kernel's sum of the numbers for orders 0 to 5 of the threads."""
+    from minillm.cuda.driver import array_module
+    from minillm.cuda.emulator import thread_order
+    from minillm.cuda.launch import launch as launch_kernel
+
+    xp, file, sums = array_module(), saved(name, source), []
+    x, y = xp.asarray(numbers), xp.empty(1, np.float32)
+    for order in range(6):
+        with thread_order(order):
+            launch_kernel(file, "total", 1, x.size, x, y, shared=x.nbytes)
+        sums.append(float(y[0]))
+    return sums
+
+
+numbers = np.arange(64, dtype=np.float32)
+print(f"{'their sum':17} {numbers.sum():.0f}")
+for name, source in {"with_barrier": TOTAL, "without_barrier": TOTAL.replace("__syncthreads();", "")}.items():
+    if sums := if_possible(in_every_order, name, source, numbers):
+        print(f"{name:17}", *(f"{total:.0f}" for total in sums))
+
+# %% [markdown]
+# Backwards, the wrong kernel is right: the threads of the second half come first, and each finds what it adds. One run that comes out well shows
+# nothing, then, and on a GPU nobody chooses the order. minillm's own kernels are tested in several orders, and must give the same bits in each.
+# softmax, with rows of 1,500 numbers, which two warps share:
+
+
+# %%
+def softmax_bits(order):
+    """The bits of the kernel's softmax, its threads in this order."""
+    from minillm.cuda.emulator import thread_order
+
+    with thread_order(order), ml.use_backend("cuda"), ml.no_grad():
+        x = ml.Tensor(np.random.default_rng(0).normal(size=(5, 1500)).astype(np.float32))  # on the GPU
+        return ml.ops.softmax(x).numpy().tobytes()
+
+
+found = if_possible(lambda: {softmax_bits(order) for order in range(6)})
+if found:
+    print(f"6 orders, {len(found)} result{'s' if len(found) > 1 else ''}")
 
 # %% [markdown]
 # ## Exercises

@@ -28,7 +28,7 @@ struct Forward {
   // Shared memory: queries, then twice a tile of keys and one of values.
   static constexpr int K = QUERIES * D, V = K + KEYS * D, STAGE = 2 * KEYS * D;
 
-  float o[BLOCKS][D / 8][4];              // O so far, not yet divided
+  float o[BLOCKS][D / 8][4];               // O so far, not yet divided
   float top[BLOCKS][2], total[BLOCKS][2];  // m and the sum of this thread's 2^(z - m), of rows g and g + 8
 
   __device__ __forceinline__ void begin() {
@@ -102,6 +102,7 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
     multiply_weights<D, F::BLOCKS, F::KEYS>(f.o, s, stage + F::V);
   }
   wait_for_copies<0>();
+
   float factor[F::BLOCKS][2];
   bool unsure_row = false;
 #pragma unroll

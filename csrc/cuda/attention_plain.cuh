@@ -65,10 +65,10 @@ __device__ __forceinline__ void multiply_rows(float (&c)[EACH][EACH], const Rows
   }
 }
 
-// Makes a thread's weights known to the block.
+// Makes a thread's weights known to the others of its rows, all in one half of a warp, once that has waited.
 static __device__ __forceinline__ void share_weights(const float (&w)[EACH][EACH], float* weights) {
   const int across = threadIdx.x % ACROSS * EACH, down = threadIdx.x / ACROSS * EACH;
-  __syncthreads();
+  __syncwarp();  // who still reads the last ones
 #pragma unroll
   for (int i = 0; i < EACH; ++i)
     store_pack(weights + (down + i) * STRIDE + across, Pack<float>{{w[i][0], w[i][1], w[i][2], w[i][3]}});

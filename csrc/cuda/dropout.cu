@@ -67,12 +67,18 @@ __device__ void dropout(const T* x, T* y, int64_t n, const Key& key, float scale
   }
 }
 
+// The counter of this launch: a recorded one adds how much later it is launched again; null adds nothing.
+__device__ __forceinline__ uint64_t counted(uint64_t counter, const int64_t* later) {
+  return counter + (later ? (uint64_t)*later : 0);
+}
+
 // keep: (n) bools, from an address that 8 divides. threshold: p 2^32, at most 2^32.
 extern "C" __global__ __launch_bounds__(THREADS) void keep_mask(uint8_t* keep, int64_t n, uint64_t seed,
-                                                                uint64_t counter, uint64_t threshold) {
+                                                                uint64_t counter, const int64_t* later,
+                                                                uint64_t threshold) {
   const int64_t block = (int64_t)blockIdx.x * THREADS + threadIdx.x, first = block * WORDS;
   if (first >= n) return;
-  const uint32_t bits = kept(block, {seed, counter, threshold});
+  const uint32_t bits = kept(block, {seed, counted(counter, later), threshold});
   if (first + WORDS <= n) {
     uint64_t bytes = 0;
 #pragma unroll
@@ -85,9 +91,9 @@ extern "C" __global__ __launch_bounds__(THREADS) void keep_mask(uint8_t* keep, i
 
 #define DROPOUT(T, NAME)                                                                                          \
   extern "C" __global__ __launch_bounds__(THREADS) void dropout_##NAME(const T* x, T* y, int64_t n, uint64_t seed, \
-                                                                       uint64_t counter, uint64_t threshold,       \
-                                                                       float scale) {                              \
-    dropout(x, y, n, {seed, counter, threshold}, scale);                                                           \
+                                                                       uint64_t counter, const int64_t* later,     \
+                                                                       uint64_t threshold, float scale) {          \
+    dropout(x, y, n, {seed, counted(counter, later), threshold}, scale);                                           \
   }
 DROPOUT(float, float32)
 DROPOUT(bfloat16, bfloat16)

@@ -2,7 +2,7 @@
 
 A small model's step is hundreds of short kernels, and Python takes longer to launch them than the GPU to run them. A
 graph freezes what it was recorded with, addresses and numbers: so the batch is copied to where the recorded one lay,
-and a step that draws random numbers is not recorded.
+and dropout is told in the GPU's memory which masks to draw (draws.py).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from minillm import seeding
+from minillm.cuda.draws import counted_from
 from minillm.cuda.driver import array_module, pinned
 
 WARM_UPS = 2  # steps before the recording: kernels are compiled in the first, the memory they need is found by both
@@ -22,26 +23,22 @@ Gradients = Callable[[Any, Batch, int], Any]
 
 
 class CapturedGradients:
-    """As `accumulate_gradients` of one model; eager: that, for steps that can't be recorded.
+    """As `accumulate_gradients` of one model; eager: that, for steps of several parts, which aren't recorded.
 
-    A step is recorded if it has one part and draws nothing (no dropout). The gradients lie at the same place after
-    every call and are overwritten by the next.
+    The gradients lie at the same place after every call and are overwritten by the next.
     """
 
     def __init__(self, eager: Gradients):
         self._eager = eager
-        self._recordings: dict[tuple, Recording | None] = {}
+        self._recordings: dict[tuple, Recording] = {}
 
     def __call__(self, model: Any, batch: Batch, parts: int) -> Any:
         if parts > 1:
             return self._eager(model, batch, parts)
         shapes = _shapes(batch)
         if shapes not in self._recordings:
-            drew = _draws(lambda: self._eager(model, batch, parts))
-            _forget(model.parameters())
-            self._recordings[shapes] = None if drew else Recording(model, batch)
-        recording = self._recordings[shapes]
-        return self._eager(model, batch, parts) if recording is None else recording.run(batch)
+            self._recordings[shapes] = Recording(model, batch)
+        return self._recordings[shapes].run(batch)
 
     def upload(self, batch: Batch) -> None:
         """Begin to copy the batch of the next call to the GPU, if a recording will read it there."""
@@ -53,15 +50,6 @@ def _shapes(batch: Batch) -> tuple:
     return tuple((name, values.shape) for name, values in sorted(batch.items()))
 
 
-def _draws(step: Callable[[], Any]) -> bool:
-    """Whether a step draws random numbers, which are put back."""
-    before = seeding.get_state()
-    step()
-    drew = seeding.get_state() != before
-    seeding.set_state(before)
-    return drew
-
-
 class Recording:
     """The graph of one batch shape, with the memory it works in."""
 
@@ -71,17 +59,23 @@ class Recording:
         self._arrived = {name: array.copy() for name, array in self._inputs.items()}
         self._staged = {name: pinned(values.shape, values.dtype) for name, values in batch.items()}
         self._uploads, self._sent, self._uploaded = cuda.Stream(non_blocking=True), cuda.Event(), batch
-        self._parameters = model.parameters()
+        self._parameters, self._drawn = model.parameters(), 0
+        self._recorded = seeding.get_state()
+        self._later = array_module().zeros(1, np.int64)
         self._stream = cuda.Stream(non_blocking=True)
         self._pool = cuda.MemoryPool()  # of this graph alone: nobody else is given its memory between launches
-        _order(cuda.get_current_stream(), self._stream)
-        with cuda.using_allocator(self._pool.malloc), self._stream:
+        for stream in (self._stream, self._uploads):
+            _order(cuda.get_current_stream(), stream)
+        array_module().get_default_memory_pool().free_all_blocks()  # of the steps before, which took as much as these
+        with cuda.using_allocator(self._pool.malloc), self._stream, counted_from(self._later):
             for _ in range(WARM_UPS):
                 self._step(model)
             _forget(self._parameters)
             self._stream.begin_capture()
-            self._loss = self._step(model)
-            self._graph = self._stream.end_capture()
+            try:
+                self._loss = self._step(model)
+            finally:
+                self._graph = self._stream.end_capture()
         self._gradients = [p.grad for p in self._parameters]
 
     def upload(self, batch: Batch) -> None:
@@ -104,6 +98,7 @@ class Recording:
         with self._stream:
             for name, values in self._arrived.items():
                 self._inputs[name][...] = values
+            self._later.set(self._draw())
         _order(self._stream, self._uploads)  # the next batch may arrive as soon as this one has been taken
         self._graph.launch(self._stream)
         _order(self._stream, current)
@@ -111,10 +106,19 @@ class Recording:
             p.grad = gradient
         return self._loss
 
+    def _draw(self) -> np.ndarray:
+        """How many draws later than the recorded step this one is, (1,); its own are counted as drawn."""
+        state = seeding.get_state()
+        seeding.set_state({**state, "dropout": state["dropout"] + self._drawn})
+        return np.array([state["dropout"] - self._recorded["dropout"]], np.int64)
+
     def _step(self, model: Any) -> Any:
+        """Forward and backward of the recorded batch; the random streams are put back."""
         _forget(self._parameters)
         loss = model.loss(**self._inputs)
         loss.backward()
+        self._drawn = seeding.get_state()["dropout"] - self._recorded["dropout"]
+        seeding.set_state(self._recorded)
         return loss._array
 
 

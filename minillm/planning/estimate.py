@@ -67,7 +67,9 @@ def _gpu(config: GPTConfig) -> Gpu:
     from minillm.cuda import driver, memory, peaks
 
     free, total = memory.free_and_total()
-    return Gpu(driver.device_name(), free, total, peaks.matmul_flops("bfloat16" if config.dtype == "bfloat16" else "float32"))
+    return Gpu(
+        driver.device_name(), free, total, peaks.matmul_flops("bfloat16" if config.dtype == "bfloat16" else "float32")
+    )
 
 
 def plan_run(config: Config, *, validation_tokens: int | None = None, watts: float | None = None) -> Plan:

@@ -69,6 +69,15 @@ def test_the_formula_moves_as_many_bytes_as_the_page_says(direction):
     assert ("20 + 12" if direction == "forward" else "6 reads and 3 writes") in PAGE
 
 
+def test_the_messages_it_explains_are_the_code_s():
+    sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "minillm" / "cuda").glob("*.py"))
+    messages = re.findall(r"^\| `(.*?)` \|", PAGE.split("## Messages")[1], re.MULTILINE)
+    assert len(messages) >= 9
+    for message in messages:
+        for part in re.split(r"\d+\.\d+|sm_\.\.\.", message):  # versions and the GPU's kind are filled in
+            assert part in sources, message
+
+
 def test_the_measurement_of_the_cpu_runs():
     pytest.importorskip("minillm._native")
     assert "ms; ratio" in printed(SNIPPETS[0].replace("12_288", "8"))
@@ -81,6 +90,7 @@ def test_the_measurement_of_a_gpu_runs_in_the_emulator():
 
 
 def test_the_kernel_of_the_readme_runs_in_the_emulator(tmp_path):
+    pytest.importorskip("ml_dtypes", reason="ml_dtypes isn't installed")
     (source,) = re.findall(r'^```\n(#include "common.cuh".*?)^```', README, re.MULTILINE | re.DOTALL)
     (code,) = re.findall(r"^```python\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
     (tmp_path / "add.cu").write_text(source, encoding="utf-8")

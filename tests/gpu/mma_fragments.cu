@@ -1,5 +1,6 @@
-// One warp: what the instructions of mma.cuh do, for the test to compare with what the PTX ISA says of fragments.
-#include "mma.cuh"
+// What the instructions of mma.cuh do, for the test to compare with what the PTX ISA says of fragments; and where
+// attention_tile.cuh puts a tile's chunks.
+#include "attention_tile.cuh"
 
 // c (16, 8) += a (16, 16) b (16, 8). Elements go where the PTX ISA says, "Matrix Fragments for mma.m16n8k16".
 extern "C" __global__ void multiply(const bfloat16* a, const bfloat16* b, float* c) {
@@ -47,4 +48,14 @@ extern "C" __global__ void copy(const bfloat16* x, bfloat16* early, bfloat16* la
   for (int i = 0; i < 24; ++i) early[i] = tile[i];
   wait_for_copies<0>();
   for (int i = 0; i < 24; ++i) late[i] = tile[i];
+}
+
+// out: (8 rows, D / 8 chunks), where each begins.
+template <int D>
+void places_of(int* out) {
+  for (int i = 0; i < D; ++i) out[i] = place<D>(i / (D / 8), i % (D / 8));
+}
+
+extern "C" __global__ void places(int* of_32, int* of_64, int* of_96, int* of_128) {
+  places_of<32>(of_32), places_of<64>(of_64), places_of<96>(of_96), places_of<128>(of_128);
 }

@@ -14,13 +14,14 @@ BOTH = pytest.mark.parametrize(("dtype", "d"), [(BFLOAT16, 32), (np.float32, 8)]
 
 
 @pytest.fixture
-def launched(monkeypatch):
-    """The names of the kernels launched."""
+def on_tensor_cores(monkeypatch):
+    """The names of the kernels launched, without those of multiply-adds: nobody does a tile once more."""
     names = []
 
     def launch(file, name, *arguments, **options):
-        names.append(name)
-        return before(file, name, *arguments, **options)
+        if "plain" not in file:
+            names.append(name)
+            before(file, name, *arguments, **options)
 
     before = attention.launch
     monkeypatch.setattr(attention, "launch", launch)
@@ -42,7 +43,7 @@ def test_op_cases():
         ((1, 1, 1, 260, 260, 32), {"causal": True}),
     ],
 )
-def test_bfloat16_on_tensor_cores(launched, sizes, options):
+def test_bfloat16_on_tensor_cores(on_tensor_cores, sizes, options):
     assert_close(inputs(np.random.default_rng(0), BFLOAT16, *sizes), **options)
     d = sizes[-1]
     names = [
@@ -50,24 +51,20 @@ def test_bfloat16_on_tensor_cores(launched, sizes, options):
         "attention_backward_sums",
         *(f"attention_backward_{x}_{d}" for x in ("keys", "queries")),
     ]
-    assert [name for name in launched if "plain" not in name] == names
-    assert not any(
-        name.startswith(("attention_plain_backward_keys", "attention_plain_backward_sums")) for name in launched
-    )
+    assert on_tensor_cores == names
 
 
 @pytest.mark.parametrize("d", [32, 128])
 @pytest.mark.parametrize("axes", ["bk", "hqk", "bhqk", "q"])
-def test_a_mask_of_any_shape(d, axes):
+def test_a_mask_of_any_shape(on_tensor_cores, d, axes):
     rng, sizes = np.random.default_rng(1), {"b": 2, "h": 2, "q": 20, "k": 50}
     mask = rng.random([n if axis in axes else 1 for axis, n in sizes.items()]) < 0.6
     assert_close(inputs(rng, BFLOAT16, 2, 2, 1, 20, 50, d), mask, causal=axes == "bk")
 
 
 @pytest.mark.parametrize("d", [(8, 8), (48, 48), (64, 32), (130, 140)])
-def test_bfloat16_of_other_widths(launched, d):
+def test_bfloat16_of_other_widths(d):
     assert_close(inputs(np.random.default_rng(2), BFLOAT16, 1, 2, 1, 20, 70, *d), causal=True)
-    assert launched and all("plain" in name for name in launched)
 
 
 def test_a_scale_that_turns_scores_over():
@@ -94,14 +91,28 @@ def test_sizes_of_zero(dtype, d, empty):
     assert_close(inputs(np.random.default_rng(0), dtype, *sizes), scale=1.0)
 
 
-@pytest.mark.parametrize(("dtype", "d"), [(BFLOAT16, 64), (np.float32, 16)])
-def test_any_order_of_threads(dtype, d):
-    arrays = inputs(np.random.default_rng(3), dtype, 1, 2, 1, 40, 70, d)
+@pytest.mark.parametrize("order", [1, 2, 3, 7])
+def test_any_order_of_threads_on_tensor_cores(on_tensor_cores, order):
+    check_order(order, inputs(np.random.default_rng(3), BFLOAT16, 1, 2, 1, 70, 140, 32))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 7])
+def test_any_order_of_threads(order):
+    check_order(order, inputs(np.random.default_rng(3), np.float32, 1, 2, 1, 40, 140, 16))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 7])
+def test_a_tile_to_do_once_more_in_any_order_of_threads(order):
+    arrays = inputs(np.random.default_rng(0), BFLOAT16, 1, 1, 1, 140, 140, 32)
+    arrays[2][:, :, 130:, 3] = np.nan  # in few threads' results
+    check_order(order, arrays)
+
+
+def check_order(order, arrays):
     once = fast(*arrays, causal=True)
-    for order in (1, 7):
-        with thread_order(order):
-            for a, b in zip(once, fast(*arrays, causal=True), strict=True):
-                np.testing.assert_array_equal(a, b)
+    with thread_order(order):
+        for a, b in zip(once, fast(*arrays, causal=True), strict=True):
+            np.testing.assert_array_equal(a.astype(np.float32), b.astype(np.float32))  # bfloat16's NaN equals no other
 
 
 @BOTH
@@ -186,7 +197,7 @@ def test_queries_that_see_nothing_get_zeros(dtype, d):
 
 @pytest.mark.parametrize("factor", [30, 1e4, 1e18])
 def test_scores_far_apart(factor):
-    q, k, v, _ = inputs(np.random.default_rng(0), BFLOAT16, 1, 1, 1, 20, 140, 32)
+    q, k, v, _ = inputs(np.random.default_rng(0), BFLOAT16, 1, 8, 1, 1, 140, 32)  # one query a tile
     q = (q.astype(np.float64) * factor).astype(BFLOAT16)
     o = OVERRIDE.forward(xp, *(xp.asarray(x) for x in (q, k, v)))[0]
     exact = REFERENCE.forward(np, *(x.astype(np.float64) for x in (q, k, v)))[0]

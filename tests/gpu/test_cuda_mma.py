@@ -1,4 +1,4 @@
-"""The emulator's tensor core instructions against the layouts that the PTX ISA gives for fragments."""
+"""The emulator's tensor core instructions against the layouts that the PTX ISA gives for fragments; bank conflicts."""
 
 import ctypes
 from pathlib import Path
@@ -53,6 +53,19 @@ def test_matrices_are_loaded_row_by_row_or_column_by_column(run):
         first = lane % 4 * 2
         np.testing.assert_array_equal(plain[lane], x[:, lane // 4, first : first + 2])
         np.testing.assert_array_equal(transposed[lane], x[:, first : first + 2, lane // 4])
+
+
+def test_a_tile_s_chunks_lie_in_different_banks(run):
+    """16 bytes at a time, a warp reads or writes 8 chunks at once: they must differ in their place modulo 128 bytes."""
+    widths = (32, 64, 96, 128)
+    places = [np.zeros((8, d // 8), np.int32) for d in widths]
+    run("places", 1, *places)
+    for d, place in zip(widths, places, strict=True):
+        assert sorted(place.reshape(-1)) == list(range(0, 8 * d, 8))  # each chunk has its own place
+        banks = place * 2 % 128
+        assert all(len(set(column)) == 8 for column in banks.T)  # ldmatrix: 8 rows at one chunk
+        row = banks.reshape(-1, 8)  # copies: 8 chunks one after the other
+        assert all(len(set(chunks)) == 8 for chunks in row)
 
 
 def test_copies_come_when_waited_for(run):

@@ -66,10 +66,15 @@ def test_losses_in_bfloat16_are_near_those_in_float32(graph):
     assert not np.array_equal(actual, exact)
 
 
-def test_parts_and_dropout_run_op_by_op_with_the_cpu_s_masks():
-    """They can't be recorded; the graph's caller is to notice nothing."""
+def test_a_batch_in_parts_runs_op_by_op():
+    """It isn't recorded; the graph's caller is to notice nothing."""
     np.testing.assert_allclose(losses("cuda", graph=True, parts=2), losses("numpy", parts=2), rtol=1e-5)
-    np.testing.assert_allclose(losses("cuda", graph=True, dropout=0.2), losses("numpy", dropout=0.2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("graph", [False, True])
+def test_dropout_draws_the_cpu_s_masks(graph):
+    """A recorded step draws other masks each time, those that it would have drawn op by op."""
+    np.testing.assert_allclose(losses("cuda", graph=graph, dropout=0.2), losses("numpy", dropout=0.2), rtol=1e-5)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

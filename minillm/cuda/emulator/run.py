@@ -17,7 +17,7 @@ _order: ContextVar[int] = ContextVar("minillm_thread_order", default=0)
 
 
 class thread_order:
-    """Within it, the threads of a block are resumed in another order: 0 in turn by number, 1 backwards; 2 the first warp
+    """Within it, the threads of a block are resumed in another order: 0 in turn, 1 backwards; 2 the first warp
     runs ahead of the others as far as it can, 3 the last; more: shuffled.
 
     A kernel that lacks a barrier gives different results in different orders.

@@ -183,6 +183,8 @@ class MemoryPool:
     def free_bytes(self) -> int:
         return 0
 
+    def free_all_blocks(self) -> None: ...
+
     def total_bytes(self) -> int:
         return used_memory
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from minillm import ops
+from minillm.cuda.draws import later
 from minillm.cuda.launch import launch
 from minillm.kernels.cuda.arrays import activations
 from minillm.ops.dropout import check_probability
@@ -46,4 +47,4 @@ def _apply(xp: Any, x: Any, p: float, key: tuple[int, int]) -> Any:
 
 def _drawing(p: float, key: tuple[int, int]) -> tuple:
     seed, counter = key
-    return np.uint64(seed), np.uint64(counter), np.uint64(round(p * 2**32))
+    return np.uint64(seed), np.uint64(counter), later(), np.uint64(round(p * 2**32))
