@@ -1,5 +1,6 @@
 """python -m benchmarks.gpu without a GPU: its arithmetic, its processes, its report, and all of it in the emulator."""
 
+import dataclasses
 import json
 import os
 import re
@@ -29,6 +30,7 @@ from benchmarks.gpu import (
     training,
     turns,
     work,
+    worker,
 )
 from benchmarks.gpu.deadline import Deadline, share
 from benchmarks.gpu.items import NOT_REACHED, run_items, side_by_side
@@ -37,10 +39,10 @@ from benchmarks.gpu.sizes import BY_NAME, FULL, TINY
 from benchmarks.pairs import PEERS, REPOSITORY, PeerError
 from benchmarks.tables import Table, parse
 from minillm import ops
+from minillm.backend import find_backend
 from minillm.cuda import emulator, is_emulated, sources
 from minillm.cuda.emulator.build import kernels_in
 from minillm.errors import ConfigError
-from minillm.kernels.cuda import softmax as softmax_kernels
 from minillm.models import GPT, GPTConfig
 
 STAND_INS = "tests.gpu.stand_in_items"
@@ -90,6 +92,7 @@ def test_a_kernel_s_share_of_the_limit():
     assert row["launch bound"] == "yes" and row["counted"] == "so"
     row = kernels.row("attention", "forward", work.Work(1, 10**11, ""), times, None, {})
     assert (row["TFLOP/s"], row["of limit"], row["torch / ours"], row["GB/s"]) == (200, None, None, None)
+    assert kernels.row("attention", "forward", work.Work(1, 10**11, ""), times, None, limits)["of limit"] == 0.4
 
 
 def test_limits_are_the_fastest_copy_and_the_bfloat16_product():
@@ -182,6 +185,15 @@ def test_a_process_that_cannot_begin_says_why_of_every_item():
     assert all("No module named 'no'" in outcome["error"] for outcome in outcomes) and len(outcomes) == 2
 
 
+def test_after_an_error_that_stays_with_the_gpu_the_rest_is_for_a_new_process(monkeypatch, capsys):
+    wrong = SimpleNamespace(item=lambda name, sizes: 1 / 0)
+    for fails in (True, False):
+        monkeypatch.setattr(worker, "device_fails", lambda fails=fails: fails)
+        assert worker.do(wrong, "a", TINY) is not fails
+        answer = json.loads(capsys.readouterr().out.removeprefix(worker.MARK))
+        assert answer["fatal"] is fails and "ZeroDivisionError" in answer["error"]
+
+
 def test_an_interruption_ends_what_is_side_by_side():
     deadline = Deadline(60)
 
@@ -251,6 +263,25 @@ def test_our_side_runs_without_a_graph_where_it_fails_with_one(monkeypatch):
     assert training.problems(64, {training.OURS: []}, {training.OURS: turns.FULL}) == []
     skipped = training.problems(4, {training.OURS: [{"skipped": "NaN"}]}, {})
     assert skipped == ["batch 4, ours: an update was skipped: NaN"]
+
+
+def test_a_step_is_measured_for_every_batch(monkeypatch):
+    asked = []
+
+    def side(*arguments, runs):
+        asked.append(arguments)
+        return {"median_s": runs, "peak_mb": 1, "taken_mb": 2, "tokens_per_s": 3.0}
+
+    monkeypatch.setattr(training, "have_torch", lambda: True)
+    monkeypatch.setattr(training, "ours", lambda batch, limit: side(batch, runs=2.0))
+    monkeypatch.setattr(training, "torch", lambda batch, mode, limit: side(batch, mode, runs=3.0))
+    found = {"kernels": {"limits": {"flops": 1e15}, "sheet": {"bfloat16": 989.4, "memory": 1}}}
+    values = {}
+    training.measure(SimpleNamespace(deadline=Deadline(200), found=found), values)
+    rounds = [(b, *mode) for b in training.STEPS for _ in range(2) for mode in ((), ("bf16",), ("compile-bf16",))]
+    assert asked == rounds and values["problems"] == []
+    assert [row["its time / ours"] for row in values["rows"]] == [None, 1.5, 1.5] * 3
+    assert values["rows"][0]["MFU, data sheet"] == pytest.approx(values["rows"][0]["MFU"] / 0.9894)
 
 
 # ---- the report ----
@@ -415,6 +446,22 @@ def test_a_sanitizer_that_is_not_there_is_reported(monkeypatch):
     assert {row["result"] for row in values["rows"]} == {"not installed"} and values["problems"] == []
 
 
+def test_the_sanitizer_runs_both_tools_around_the_script(tmp_path, monkeypatch):
+    program = tmp_path / "compute-sanitizer"
+    program.write_text(
+        '#!/bin/sh\necho "$*"\ncase "$*" in *racecheck*) echo "RACECHECK SUMMARY: 1 hazard";; *) '
+        'echo "ERROR SUMMARY: 0 errors";; esac\n'
+    )
+    program.chmod(program.stat().st_mode | stat.S_IEXEC)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    values = {}
+    sanitizer.measure(SimpleNamespace(emulated=False, deadline=Deadline(20)), values)
+    memcheck, racecheck = values["rows"]
+    assert memcheck == {"tool": "memcheck", "result": "nothing found", "count": 0, "output": ""}
+    assert racecheck["result"] == "found errors" and f"-m {sanitizer.SCRIPT}" in racecheck["output"]
+    assert len(values["problems"]) == 1
+
+
 @pytest.mark.skipif(not is_emulated(), reason="the emulator counts the kernels that are launched")
 def test_every_kernel_is_launched_for_the_sanitizer(monkeypatch):
     launched, launch = set(), emulator.launch
@@ -468,19 +515,35 @@ def test_char_large_needs_its_text(tmp_path, monkeypatch):
     assert char_large.corpus(SimpleNamespace(corpus=Path("a.txt"))) == "a.txt"
 
 
+def test_char_large_stops_when_the_goal_is_reached(tmp_path, monkeypatch):
+    script = (
+        "import json, pathlib, sys, time\n"
+        "out = pathlib.Path(sys.argv[1]); out.mkdir()\n"
+        "with open(out / 'metrics.jsonl', 'w') as file:\n"
+        "    for step, loss in enumerate([2.5, 1.9, 1.4, 1.3]):\n"
+        "        print(json.dumps({'event': 'eval', 'step': step, 'val_loss': loss}), file=file, flush=True)\n"
+        "        time.sleep(0.5 if step < 2 else 60)\n"
+    )
+    monkeypatch.setattr(char_large, "command", lambda text, folder: [sys.executable, "-c", script, str(folder)])
+    values = {}
+    char_large.measure(SimpleNamespace(corpus=Path("a.txt"), deadline=Deadline(30)), values)
+    assert [row["loss"] for row in values["rows"]] == [2.5, 1.9, 1.4]
+    assert "are reached after" in values["result"] and values["problems"] == []
+
+
 # ---- checks that must find what is wrong ----
 
 
 def wrong_softmax(monkeypatch, change):
     """The CUDA kernel of softmax with `change` applied to its forward result."""
+    find_backend("cuda")
     chosen = ops.softmax.overrides["cuda"]
 
     def forward(xp, x, **options):
         y, saved = chosen.forward(xp, x, **options)
         return change(xp, y), saved
 
-    monkeypatch.setitem(ops.softmax.overrides, "cuda", type(chosen)("cuda", forward, chosen.backward, chosen.supports))
-    assert softmax_kernels
+    monkeypatch.setitem(ops.softmax.overrides, "cuda", dataclasses.replace(chosen, forward=forward))
 
 
 def test_a_right_kernel_passes():
@@ -493,6 +556,13 @@ def test_a_wrong_kernel_is_found(monkeypatch):
     problems = correctness.item("cuda softmax", TINY)["problems"]
     assert any("forward" in problem and "error" in problem for problem in problems)
     assert any(problem.startswith("bfloat16") for problem in problems)
+
+
+def test_a_check_that_raises_hides_no_other(monkeypatch):
+    monkeypatch.setattr(checks, "bfloat16_error", lambda *arguments: 1 / 0)
+    found = correctness.item("cuda softmax", TINY)
+    assert found["bfloat16"] is None and found["same bits"] and found["kernels"]["cuda"] > 5
+    assert all("ZeroDivisionError" in problem and "bfloat16" in problem for problem in found["problems"])
 
 
 def test_a_kernel_that_hides_nan_is_found(monkeypatch):
