@@ -1163,8 +1163,8 @@ say(
 
 # %% [markdown]
 # The same in CUDA C++: 64 threads add up 64 numbers by a tree. At each level the first half of the threads adds what the second half holds, and before
-# it all must have written. `thread_order` has the emulator run the threads by number (0), backwards (1), or shuffled (2 and up). A right kernel can't
-# tell the difference.
+# it all must have written. `thread_order` has the emulator run the threads in turn by number (0) or backwards (1), with the first warp of 32 (2) or the
+# last (3) ahead of the others, or shuffled (4 and up). A right kernel can't tell the difference.
 
 # %%
 TOTAL = r"""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from minillm import seeding
-from minillm.memory import allocations
+from minillm.memory import allocations, on_gpu
 from minillm.models import GPT, GPTConfig
 from minillm.optim import AdamW, clip_scale, squared_norm
 from minillm.planning.counts import parameters
@@ -46,6 +46,8 @@ def run(config: GPTConfig, sequences: int) -> Trial:
     random_before = seeding.get_state()
     try:
         bench = _Bench(config)
+        if on_gpu():
+            bench.compile_kernels()
         one = {depth: bench.memory(depth, 1) for depth in (1, 2)}
         chosen = _affordable(sequences, config.context_length, sum(m.seconds for m in one.values()))
         many = {depth: bench.memory(depth, chosen) for depth in (1, 2)} if chosen > 1 else one
@@ -83,6 +85,11 @@ class _Bench:
         self._layers = self.model.layers
         self.optimizer = AdamW(self.model.parameters())
         self._rng = np.random.default_rng(0)
+
+    def compile_kernels(self) -> None:
+        """A GPU's kernels are compiled when they are first launched, which is no part of a training's time."""
+        self.memory(1, 1)
+        self._timed_update()
 
     def memory(self, depth: int, sequences: int) -> _Memory:
         """Trace one pass."""
