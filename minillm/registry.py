@@ -27,13 +27,14 @@ from typing import Any
 
 import numpy as np
 
-from minillm.backend import Array, array_module, arrays_in, backend_for, is_floating, owner
+from minillm.backend import Array, array_module, arrays_in, backend_for, is_bfloat16, is_floating, owner
 from minillm.errors import GraphError
 from minillm.tape import Node, is_grad_enabled
 from minillm.tensor import Tensor
 from minillm.tracing import check_finite, is_tracing
 
 OPS: dict[str, Op] = {}
+_HOST = (np.ndarray, np.generic, int, float, type(None))
 _strict: ContextVar[bool] = ContextVar("minillm_strict", default=False)
 
 
@@ -237,7 +238,7 @@ def widened(kernel: Kernel) -> Kernel:
 
 
 def _is_bfloat16(a: Any) -> bool:
-    return hasattr(a, "dtype") and a.dtype.name == "bfloat16"
+    return hasattr(a, "dtype") and is_bfloat16(a.dtype)
 
 
 def _wide(a: Any) -> Any:
@@ -278,8 +279,10 @@ def _as_array(a: Any, dtype: Any) -> Any:
 
 def _module_of(arrays: list[Any]) -> Any:
     """The module whose arrays these are: that of a GPU, if any of them is there."""
-    modules = {array_module(a) for a in arrays if hasattr(a, "shape")}
-    return next((module for module in modules if module is not np), np)
+    for a in arrays:
+        if not isinstance(a, _HOST) and hasattr(a, "shape"):
+            return array_module(a)
+    return np
 
 
 def _check_same_device(name: str, args: tuple) -> None:

@@ -80,6 +80,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load_file
 
     try:
-        return load_file(path)
+        arrays = load_file(path)
     except (SafetensorError, OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} can't be read as safetensors: {error}") from error
+    for name, array in arrays.items():
+        if array.dtype.name not in _DTYPES:  # safetensors reads more where ml_dtypes is installed
+            raise CheckpointError(f"{path} can't be read as safetensors: {name!r} has dtype {array.dtype}")
+    return arrays

@@ -56,7 +56,7 @@ def arrange(plan: str, number: int) -> None:
             before(module, name, moment)
         before(files.shutil, "rmtree", moment)
     elif plan == "pause-in-step":
-        before(step, "accumulate_gradients", at_moment(number, pause))
+        before(step, "cut", at_moment(number, pause))
     elif plan == "pause-in-evaluation":
         before(evaluate, "no_grad", at_moment(number, pause))
     elif plan == "pause-in-sample":
