@@ -21,6 +21,7 @@
 // Where a key's NaN is hidden from a query, its weight, and so dS, is 0; but 0 times NaN is NaN in dS K. A tile whose
 // dQ isn't finite is noted as unsure, and attention_plain_backward.cu does it once more. Scores beyond 2^30, where
 // z - L, a multiply-add, means nothing, have gradients that mean nothing either.
+#include "attention_dropout.cuh"
 #include "attention_tile.cuh"
 
 template <int D>
@@ -34,26 +35,31 @@ struct Backward {
   static constexpr int FIRST = 0, SECOND = ROWS * D, STEPS = 2 * ROWS * D, STAGE = 2 * STEP * D;
 };
 
-// -D, to which a product adds dP.
-template <int BLOCKS, int COLUMNS, class Row>
-__device__ __forceinline__ void begin_with(float (&ds)[BLOCKS][COLUMNS][4], Row d_of) {
+// What a product adds dO V^T to: -D, but with dropout, which first multiplies the product, 0.
+template <class Drop, int BLOCKS, int COLUMNS, class Row>
+__device__ __forceinline__ void begin_score_gradients(float (&ds)[BLOCKS][COLUMNS][4], Row d_of) {
 #pragma unroll
   for (int i = 0; i < BLOCKS; ++i)
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
-      for (int r = 0; r < 4; ++r) ds[i][j][r] = -d_of(i, j, r);
+      for (int r = 0; r < 4; ++r) ds[i][j][r] = Drop::DROPS ? 0 : -d_of(i, j, r);
 }
 
-// dP - D becomes dS. A weight of 0 hides a dP of NaN: that of a key out of sight.
-template <int BLOCKS, int COLUMNS>
-__device__ __forceinline__ void score_gradients(float (&ds)[BLOCKS][COLUMNS][4], const float (&p)[BLOCKS][COLUMNS][4]) {
+// What has become of that, dP - D or dO V^T, becomes dS. A weight of 0 hides a dP of NaN: that of a key out of sight.
+template <class Drop, int BLOCKS, int COLUMNS, class Stays, class Row>
+__device__ __forceinline__ void score_gradients(float (&ds)[BLOCKS][COLUMNS][4], const float (&p)[BLOCKS][COLUMNS][4],
+                                                const Drop& dropout, const Stays& kept, Row d_of) {
 #pragma unroll
   for (int i = 0; i < BLOCKS; ++i)
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
-      for (int r = 0; r < 4; ++r) ds[i][j][r] = p[i][j][r] == 0 ? 0 : p[i][j][r] * ds[i][j][r];
+      for (int r = 0; r < 4; ++r) {
+        if constexpr (Drop::DROPS)
+          ds[i][j][r] = fmaf(ds[i][j][r], kept.stays(i, j, r) ? dropout.scale : 0.0f, -d_of(i, j, r));
+        ds[i][j][r] = p[i][j][r] == 0 ? 0 : p[i][j][r] * ds[i][j][r];
+      }
 }
 
 // Scores become weights 2^(z - L).
@@ -67,10 +73,22 @@ __device__ __forceinline__ void weights(float (&s)[BLOCKS][COLUMNS][4], float to
       for (int r = 0; r < 4; ++r) s[i][j][r] = exp2_approximate(fmaf(s[i][j][r], to_z, -logarithm_of(i, j, r)));
 }
 
-template <int D>
-__device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, const Heads<const bfloat16>& d_o,
-                                                  const float* logarithms, const float* sums, bfloat16* dk_out,
-                                                  bfloat16* dv_out) {
+// P F.
+template <class Drop, int BLOCKS, int COLUMNS, class Stays>
+__device__ __forceinline__ void drop(float (&dropped)[BLOCKS][COLUMNS][4], const float (&p)[BLOCKS][COLUMNS][4],
+                                     const Drop& dropout, const Stays& kept) {
+#pragma unroll
+  for (int i = 0; i < BLOCKS; ++i)
+#pragma unroll
+    for (int j = 0; j < COLUMNS; ++j)
+#pragma unroll
+      for (int r = 0; r < 4; ++r) dropped[i][j][r] = p[i][j][r] * (kept.stays(i, j, r) ? dropout.scale : 0.0f);
+}
+
+template <int D, class Drop>
+__device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, const Drop& dropout,
+                                                  const Heads<const bfloat16>& d_o, const float* logarithms,
+                                                  const float* sums, bfloat16* dk_out, bfloat16* dv_out) {
   using B = Backward<D>;
   DYNAMIC_SHARED(bfloat16, memory);
   float* const of_rows = reinterpret_cast<float*>(memory + B::STEPS + 2 * B::STAGE);  // L and D of a step, twice
@@ -101,6 +119,8 @@ __device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, 
   if (h < end) copy_queries(h, query, 0);
 #pragma unroll 1
   for (int stage = 0; h < end; stage ^= 1) {
+    Kept<Drop, true, B::BLOCKS, B::STEP / 8> kept;
+    kept.read(dropout.of((int64_t)b * a.heads + h), query, first + own);
     wait_for_copies<0>();
     __syncthreads();  // this step's rows have come, and everyone is done with the last's, whose place the next take
     const bool last = query + B::STEP >= a.queries;  // of this head
@@ -113,10 +133,12 @@ __device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, 
     multiply_rows<D, B::BLOCKS, B::STEP>(p, memory + B::FIRST, own, q);
     weights(p, a.scale * LOG2_E, [&](int, int j, int r) { return of_step[8 * j + r % 2]; });
     hide<true>(p, a.visibility(b, h), query, first + own, 0.0f);
-    multiply_weights<D, B::BLOCKS, B::STEP>(dv, p, d_o_tile);
-    begin_with(ds, [&](int, int j, int r) { return of_step[B::STEP + 8 * j + r % 2]; });
+    drop(ds, p, dropout, kept);  // ds: only because it is free
+    multiply_weights<D, B::BLOCKS, B::STEP>(dv, ds, d_o_tile);
+    const auto d_of = [&](int, int j, int r) { return of_step[B::STEP + 8 * j + r % 2]; };
+    begin_score_gradients<Drop>(ds, d_of);
     multiply_rows<D, B::BLOCKS, B::STEP>(ds, memory + B::SECOND, own, d_o_tile);
-    score_gradients(ds, p);
+    score_gradients(ds, p, dropout, kept, d_of);
     multiply_weights<D, B::BLOCKS, B::STEP>(dk, ds, q);
     h = next_h, query = next_query;
   }
@@ -132,16 +154,17 @@ __device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, 
   write_rows<D, B::BLOCKS>(dv, by_one, memory + B::SECOND, own, dv_heads.of(b, kv_head), dv_heads.row, first, a.keys);
 }
 
-template <int D>
-__device__ __forceinline__ void gradient_of_queries(const Attention<bfloat16>& a, const Heads<const bfloat16>& d_o,
-                                                    const float* logarithms, const float* sums, bfloat16* dq_out,
-                                                    uint8_t* unsure) {
+template <int D, class Drop>
+__device__ __forceinline__ void gradient_of_queries(const Attention<bfloat16>& a, const Drop& dropout,
+                                                    const Heads<const bfloat16>& d_o, const float* logarithms,
+                                                    const float* sums, bfloat16* dq_out, uint8_t* unsure) {
   using B = Backward<D>;
   DYNAMIC_SHARED(bfloat16, memory);
   const int b = blockIdx.x / a.heads, h = blockIdx.x % a.heads, lane = threadIdx.x % WARP;
   const int first = (gridDim.y - 1 - blockIdx.y) * B::ROWS;  // causal, the last queries take longest: they go first
   const int own = threadIdx.x / WARP * 16 * B::BLOCKS;       // this warp's first row of the tile
   const Visibility visibility = a.visibility(b, h);
+  const Drop of_head = dropout.of(blockIdx.x);
   const int seen = visibility.keys_seen(first + B::ROWS);
   const auto copy_keys = [&](int key) {
     bfloat16* stage = memory + B::STEPS + key / B::STEP % 2 * B::STAGE;
@@ -168,6 +191,8 @@ __device__ __forceinline__ void gradient_of_queries(const Attention<bfloat16>& a
   copy_keys(0);
 #pragma unroll 1
   for (int key = 0; key < seen; key += B::STEP) {
+    Kept<Drop, false, B::BLOCKS, B::STEP / 8> kept;
+    kept.read(of_head, first + own, key);
     wait_for_copies<0>();
     __syncthreads();
     if (key + B::STEP < seen) copy_keys(key + B::STEP);
@@ -177,9 +202,10 @@ __device__ __forceinline__ void gradient_of_queries(const Attention<bfloat16>& a
     multiply_rows<D, B::BLOCKS, B::STEP>(p, memory + B::FIRST, own, k);
     weights(p, a.scale * LOG2_E, [&](int i, int, int r) { return logarithm[i][r / 2]; });
     hide<false>(p, visibility, first + own, key, 0.0f);
-    begin_with(ds, [&](int i, int, int r) { return d[i][r / 2]; });
+    const auto d_of = [&](int i, int, int r) { return d[i][r / 2]; };
+    begin_score_gradients<Drop>(ds, d_of);
     multiply_rows<D, B::BLOCKS, B::STEP>(ds, memory + B::SECOND, own, v);
-    score_gradients(ds, p);
+    score_gradients(ds, p, dropout, kept, d_of);
     multiply_weights<D, B::BLOCKS, B::STEP>(dq, ds, k);
   }
   wait_for_copies<0>();
@@ -217,17 +243,18 @@ extern "C" __global__ __launch_bounds__(THREADS) void attention_backward_sums(HE
 // As forward's; d_o like o, strided; dk, dv: (batch, keys, kv_heads, D); dq: (batch, queries, heads, D).
 // unsure: (batch, heads, padded(queries) / ROWS).
 // Grids of (batch kv_heads, keys / ROWS) and (batch heads, padded(queries) / ROWS) blocks.
-#define ATTENTION_BACKWARD(D)                                                                                       \
-  extern "C" __global__ __launch_bounds__(THREADS, Backward<D>::BLOCKS_ON_SM) void attention_backward_keys_##D(     \
-      ATTENTION_PARAMETERS(bfloat16), HEADS(bfloat16, d_o), const float* logarithms, const float* sums,             \
-      bfloat16* dk, bfloat16* dv) {                                                                                 \
-    gradients_of_keys<D>(ATTENTION_GIVEN, HEADS_GIVEN(d_o), logarithms, sums, dk, dv);                              \
-  }                                                                                                                 \
-  extern "C" __global__ __launch_bounds__(THREADS, Backward<D>::BLOCKS_ON_SM) void attention_backward_queries_##D(  \
-      ATTENTION_PARAMETERS(bfloat16), HEADS(bfloat16, d_o), const float* logarithms, const float* sums,             \
-      bfloat16* dq, uint8_t* unsure) {                                                                              \
-    gradient_of_queries<D>(ATTENTION_GIVEN, HEADS_GIVEN(d_o), logarithms, sums, dq, unsure);                        \
+#define ATTENTION_BACKWARD_OF(D, NAME, PARAMETERS, DROPOUT)                                                           \
+  extern "C" __global__ __launch_bounds__(THREADS, Backward<D>::BLOCKS_ON_SM) void attention_backward_keys_##NAME(    \
+      PARAMETERS, HEADS(bfloat16, d_o), const float* logarithms, const float* sums, bfloat16* dk, bfloat16* dv) {     \
+    gradients_of_keys<D>(ATTENTION_GIVEN, DROPOUT, HEADS_GIVEN(d_o), logarithms, sums, dk, dv);                       \
+  }                                                                                                                   \
+  extern "C" __global__ __launch_bounds__(THREADS, Backward<D>::BLOCKS_ON_SM) void attention_backward_queries_##NAME( \
+      PARAMETERS, HEADS(bfloat16, d_o), const float* logarithms, const float* sums, bfloat16* dq, uint8_t* unsure) {  \
+    gradient_of_queries<D>(ATTENTION_GIVEN, DROPOUT, HEADS_GIVEN(d_o), logarithms, sums, dq, unsure);                 \
   }
+#define ATTENTION_BACKWARD(D)                                             \
+  ATTENTION_BACKWARD_OF(D, D, ATTENTION_PARAMETERS(bfloat16), NoDropout{}) \
+  ATTENTION_BACKWARD_OF(D, D##_dropout, DROPOUT_PARAMETERS(bfloat16), DROPOUT_GIVEN)
 ATTENTION_BACKWARD(32)
 ATTENTION_BACKWARD(64)
 ATTENTION_BACKWARD(96)

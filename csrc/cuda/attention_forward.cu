@@ -15,6 +15,7 @@
 // weight 0. Only 0 times NaN is NaN in the second product. And z - m, a multiply-add, is far from 0 for the largest z
 // where that is beyond 2^30. So a tile in which a result isn't finite, or a sum is 0, is noted as unsure, and
 // attention_plain_forward.cu, which has neither weakness, does it once more; its other blocks look at one byte and end.
+#include "attention_dropout.cuh"
 #include "attention_tile.cuh"
 
 template <int D>
@@ -37,8 +38,10 @@ struct Forward {
     for (int i = 0; i < BLOCKS; ++i) top[i][0] = top[i][1] = -INFINITY, total[i][0] = total[i][1] = 0;
   }
 
-  // Scores of one tile become 2^(z - m), for m of all keys so far; what was summed so far fades to fit.
-  __device__ __forceinline__ void exponentials(float (&s)[BLOCKS][KEYS / 8][4], float to_z) {
+  // Scores of one tile become 2^(z - m), for m of all keys so far; what was summed so far fades to fit. Those that don't
+  // stay become 0 once they are summed.
+  template <class Stays>
+  __device__ __forceinline__ void exponentials(float (&s)[BLOCKS][KEYS / 8][4], float to_z, const Stays& kept) {
 #pragma unroll
     for (int i = 0; i < BLOCKS; ++i)
 #pragma unroll
@@ -58,6 +61,7 @@ struct Forward {
           for (int r = 2 * lower; r < 2 * lower + 2; ++r) {
             s[i][j][r] = exp2_approximate(fmaf(s[i][j][r], to_z, -shift));
             sum += s[i][j][r];
+            if (!kept.stays(i, j, r)) s[i][j][r] = 0;
           }
         top[i][lower] = m;
         total[i][lower] = total[i][lower] * fade + sum;
@@ -67,15 +71,16 @@ struct Forward {
   }
 };
 
-template <int D>
-__device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, bfloat16* out, float* logarithms,
-                                                  uint8_t* unsure) {
+template <int D, class Drop>
+__device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, const Drop& dropout, bfloat16* out,
+                                                  float* logarithms, uint8_t* unsure) {
   using F = Forward<D>;
   DYNAMIC_SHARED(bfloat16, memory);
   const int b = blockIdx.x / a.heads, h = blockIdx.x % a.heads, lane = threadIdx.x % WARP;
   const int first = (gridDim.y - 1 - blockIdx.y) * F::QUERIES;  // causal, the last queries take longest: they go first
   const int own = threadIdx.x / WARP * 16 * F::BLOCKS;          // this warp's first row of the tile
   const Visibility visibility = a.visibility(b, h);
+  const Drop of_head = dropout.of(blockIdx.x);
   const int seen = visibility.keys_seen(first + F::QUERIES);
   const auto copy_keys = [&](int key) {
     bfloat16* stage = memory + key / F::KEYS % 2 * F::STAGE;
@@ -90,6 +95,8 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
   copy_keys(0);
 #pragma unroll 1
   for (int key = 0; key < seen; key += F::KEYS) {
+    Kept<Drop, false, F::BLOCKS, F::KEYS / 8> kept;
+    kept.read(of_head, first + own, key);
     wait_for_copies<0>();
     __syncthreads();  // this tile has come, and everyone is done with the other, whose place the next one takes
     if (key + F::KEYS < seen) copy_keys(key + F::KEYS);
@@ -98,7 +105,7 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
     set_to_zero(s);
     multiply_rows<D, F::BLOCKS, F::KEYS>(s, memory, own, stage + F::K);
     hide<false>(s, visibility, first + own, key, -INFINITY);
-    f.exponentials(s, a.scale * LOG2_E);
+    f.exponentials(s, a.scale * LOG2_E, kept);
     multiply_weights<D, F::BLOCKS, F::KEYS>(f.o, s, stage + F::V);
   }
   wait_for_copies<0>();
@@ -112,7 +119,7 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
       float total = f.total[i][lower];
       total += __shfl_xor_sync(ALL_LANES, total, 1);
       total += __shfl_xor_sync(ALL_LANES, total, 2);
-      factor[i][lower] = total == 0 ? 0 : 1 / total;
+      factor[i][lower] = total == 0 ? 0 : of_head.scale / total;
       unsure_row = unsure_row || (total == 0 && f.top[i][lower] != -INFINITY);
       const int row = first + own + 16 * i + 8 * lower + lane / 4;
       const bool sees_any = row < a.queries && total != 0;
@@ -129,11 +136,14 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
 // q, k, v: (batch, heads, time, D), 16 bytes at a time; o: (batch, queries, heads, D);
 // logarithms: (batch, heads, padded(queries)); unsure: (batch, heads, padded(queries) / PADDED). Scale > 0.
 // A grid of (batch heads, padded(queries) / PADDED) blocks.
-#define ATTENTION_FORWARD(D)                                                                               \
-  extern "C" __global__ __launch_bounds__(THREADS, Forward<D>::BLOCKS_ON_SM) void attention_forward_##D(   \
-      ATTENTION_PARAMETERS(bfloat16), bfloat16* o, float* logarithms, uint8_t* unsure) {                   \
-    attention_forward<D>(ATTENTION_GIVEN, o, logarithms, unsure);                                          \
+#define ATTENTION_FORWARD_OF(D, NAME, PARAMETERS, DROPOUT)                                                 \
+  extern "C" __global__ __launch_bounds__(THREADS, Forward<D>::BLOCKS_ON_SM) void attention_forward_##NAME( \
+      PARAMETERS, bfloat16* o, float* logarithms, uint8_t* unsure) {                                       \
+    attention_forward<D>(ATTENTION_GIVEN, DROPOUT, o, logarithms, unsure);                                 \
   }
+#define ATTENTION_FORWARD(D)                                                    \
+  ATTENTION_FORWARD_OF(D, D, ATTENTION_PARAMETERS(bfloat16), NoDropout{})       \
+  ATTENTION_FORWARD_OF(D, D##_dropout, DROPOUT_PARAMETERS(bfloat16), DROPOUT_GIVEN)
 ATTENTION_FORWARD(32)
 ATTENTION_FORWARD(64)
 ATTENTION_FORWARD(96)

@@ -60,7 +60,7 @@ def test_nvcc_has_nothing_to_warn_of(file, architecture, tmp_path):
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy, which brings NVRTC, isn't installed")
 @every_file
-@every_architecture
+@pytest.mark.parametrize("architecture", [pytest.param("sm_80", marks=pytest.mark.slow), "sm_90"])
 def test_nvrtc_compiles_the_same(file, architecture):
     from cupy.cuda import nvrtc
 
