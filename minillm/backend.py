@@ -5,6 +5,7 @@ to the reference formula. An array stays where it was made: a backend's kernels 
 on other arrays the best backend for them. Backends of a GPU are loaded when they are first asked for.
 """
 
+import difflib
 import importlib
 import os
 from collections.abc import Iterator
@@ -73,13 +74,17 @@ def register_backend(name: str, *, parent: Backend = NUMPY, array_module: Module
 def find_backend(name: str) -> Backend:
     """The backend called `name`, loaded if need be.
 
-    ConfigError lists the ones there are, or says what a GPU's backend is missing here.
+    ConfigError lists the names there are, or says what a GPU's backend is missing here.
     """
     if name not in BACKENDS and name in ON_REQUEST:
         importlib.import_module(f"minillm.kernels.{name}")
     if name not in BACKENDS:
-        known = sorted({*BACKENDS, *ON_REQUEST})
-        raise ConfigError(f"backend {name!r} isn't available here; available: {', '.join(known)}")
+        on_cpu = ", ".join(sorted(BACKENDS.keys() - set(ON_REQUEST)))
+        meant = difflib.get_close_matches(name.lower(), [*BACKENDS, *ON_REQUEST], 1)
+        raise ConfigError(
+            f"there is no backend {name!r}{f' (did you mean {meant[0]!r}?)' if meant else ''}; there are {on_cpu}, and "
+            f"for a GPU {', '.join(sorted(ON_REQUEST))}"
+        )
     return BACKENDS[name]
 
 
@@ -95,9 +100,10 @@ def default_backend() -> Backend:
 
 
 def fastest_for(module: ModuleType) -> Backend:
-    """Of the backends for a module's arrays the one with the longest line of ancestors; of several, the newest.
+    """Of the backends for a module's arrays the one with the longest line of ancestors: the most kernels of its own.
 
-    For NumPy's only those of the CPU: a simulator is slow.
+    Of several (cuda and numba_cuda both stand on cupy) the one loaded last. For NumPy's arrays only those of the CPU: a
+    simulator is slow.
     """
     fitting = [
         b for b in BACKENDS.values() if b.array_module is module and (module is not np or b.name not in ON_REQUEST)
@@ -162,7 +168,7 @@ def is_floating(dtype: Any) -> bool:
 
 def is_bfloat16(dtype: Any) -> bool:
     """Whether it is ml_dtypes' bfloat16."""
-    return dtype.kind == "V" and dtype.name == "bfloat16"  # a dtype's name takes longer than many an op
+    return dtype.kind == "V" and dtype.name == "bfloat16"  # its kind first: the name takes NumPy longer than a small op
 
 
 def owner(array: Array) -> Array:

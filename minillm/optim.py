@@ -50,6 +50,7 @@ class Optimizer:
         With scale=clip_scale(squared_norm(params), max_norm) the step is that after `clip_grad_norm`, without its pass
         over memory. On a GPU that scale is a number there, which nothing waits for; the step counts either way.
         """
+        self._check_together()
         self.steps += 1
         if isinstance(scale, float) and math.isnan(scale):
             return
@@ -61,6 +62,14 @@ class Optimizer:
         for arrays, decay in zip(tensors, decays, strict=True):
             for theta, g, *state in _blocks(arrays):
                 self._update(theta, g if scale == 1 else g * scale, *state, decays=decay)
+
+    def _check_together(self) -> None:
+        """ConfigError where the parameters have been moved and the state hasn't."""
+        for arrays in self.state.values():
+            if array_module(arrays[0]) is not array_module(self.params[0]._array):
+                raise ConfigError(
+                    "the optimizer's state isn't where its parameters are; move it, too: optimizer.to(backend)"
+                )
 
     def _update_at_once(self, tensors: list[list[Any]], decays: list[bool], scale: float) -> bool:
         """Update all parameters by one kernel. False, with nothing done, where there is none for them."""
@@ -206,8 +215,7 @@ def clip_factor(norm: float, max_norm: float) -> float:
 def clip_scale(squares: Any, max_norm: float) -> Any:
     """`clip_factor` for Σ g² as `squared_norm` gives it, and where that is; NaN for one that isn't finite."""
     if not isinstance(squares, float):
-        kernels = optimizer_kernels([squares])
-        return kernels.clip_scale(squares, max_norm)
+        return optimizer_kernels([squares]).clip_scale(squares, max_norm)
     return clip_factor(math.sqrt(squares), max_norm) if math.isfinite(squares) else math.nan
 
 

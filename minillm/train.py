@@ -107,7 +107,7 @@ def train(run: RunFolder, config: Config, compile_graph: str) -> None:
     planned.check_memory()
     with StopRequest() as stop:
         task = LanguageModelling(config, data)
-        trainer = Trainer(config.training, run, task, stop, gradients.chosen(compile_graph))
+        trainer = Trainer(config.training, run, task, stop, gradients.chosen(compile_graph, config.model.dtype))
         finished = trainer.train()
     if finished:
         say(_closing(trainer, data, planned))

@@ -24,16 +24,17 @@ def array_module() -> ModuleType:
     device; each says what to do.
     """
     if is_emulated():
-        _check_emulator()
+        _check_bfloat16("MINILLM_CUDASIM=1")
         from minillm.cuda.emulator import arrays
 
         return arrays
     if importlib.util.find_spec("cupy") is None:
-        extras = " or ".join(f'pip install "minillm[{extra}]"' for extra in EXTRAS.values())
+        extras = " or ".join(f'pip install -e ".[{extra}]"' for extra in EXTRAS.values())
         raise ConfigError(
-            f"backend 'cuda' needs CuPy, which isn't installed: {extras}, for the CUDA version that "
-            f"nvidia-smi shows. {SIMULATOR}"
+            f"a GPU's backend (cuda, numba_cuda, cupy) needs CuPy, which isn't installed: {extras}, for the CUDA "
+            f"version that nvidia-smi shows. {SIMULATOR}"
         )
+    _check_bfloat16("a GPU's backend")
     try:
         import cupy
     except ImportError as error:
@@ -46,15 +47,17 @@ def array_module() -> ModuleType:
 def device_name() -> str:
     """Of the GPU in use, such as "NVIDIA H100 80GB HBM3"."""
     if is_emulated():
-        return "emulated GPU"
+        return "emulated GPU (its figures say nothing of a real one)"
     cuda = array_module().cuda
     return cuda.runtime.getDeviceProperties(cuda.Device().id)["name"].decode()
 
 
-def _check_emulator() -> None:
-    """ConfigError unless what the emulator is made of is there."""
+def _check_bfloat16(who: str) -> None:
+    """ConfigError unless NumPy can have arrays of it."""
     if importlib.util.find_spec("ml_dtypes") is None:
-        raise ConfigError('MINILLM_CUDASIM=1 needs ml_dtypes, for bfloat16: pip install "minillm[cudasim]"')
+        raise ConfigError(
+            f'{who} needs ml_dtypes, for bfloat16: pip install -e ".[cudasim]" (or pip install ml_dtypes)'
+        )
 
 
 def pinned(shape: tuple[int, ...], dtype: Any) -> np.ndarray:
@@ -75,13 +78,13 @@ def check_device(runtime: Any) -> None:
     if driver == 0:
         raise ConfigError(
             "there is no NVIDIA driver on this machine (nvidia-smi would show it): install one, or leave "
-            f"--backend cuda out to run on the CPU. {SIMULATOR}"
+            f"the backend out to run on the CPU. {SIMULATOR}"
         )
     if driver // 1000 < built // 1000:
         extra = EXTRAS.get(driver // 1000, "a version for it")
         raise ConfigError(
             f"this CuPy is for CUDA {_dotted(built)}, the driver goes up to CUDA {_dotted(driver)}: "
-            f'pip uninstall cupy-cuda{built // 1000}x, then pip install "minillm[{extra}]", or update the driver'
+            f'pip uninstall cupy-cuda{built // 1000}x, then pip install -e ".[{extra}]", or update the driver'
         )
     try:
         devices = runtime.getDeviceCount()

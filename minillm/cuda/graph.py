@@ -1,7 +1,7 @@
-"""Forward and backward as one CUDA graph: recorded once, then launched by a single call for every batch.
+"""Forward and backward as one CUDA graph: captured once, then launched by a single call for every batch.
 
 A small model's step is hundreds of short kernels, and Python takes longer to launch them than the GPU to run them. A
-graph freezes what it was recorded with, addresses and numbers: so the batch is copied to where the recorded one lay,
+graph freezes what it was captured with, addresses and numbers: so each batch is copied to where the first one lay,
 and dropout is told in the GPU's memory which masks to draw (draws.py).
 """
 
@@ -15,43 +15,51 @@ import numpy as np
 from minillm import seeding
 from minillm.cuda.draws import counted_from
 from minillm.cuda.driver import array_module, pinned
+from minillm.errors import GraphError
 
-WARM_UPS = 2  # steps before the recording: kernels are compiled in the first, the memory they need is found by both
+WARM_UPS = 2  # steps before the capture: the first compiles kernels, the second takes memory as every later step will
 
 Batch = dict[str, np.ndarray]
 Gradients = Callable[[Any, Batch, int], Any]
 
 
 class CapturedGradients:
-    """As `accumulate_gradients` of one model; eager: that, for steps of several parts, which aren't recorded.
+    """Called like `accumulate_gradients`, always with the same model.
 
-    The gradients lie at the same place after every call and are overwritten by the next.
+    A batch in one part is run by the captured step for its shapes, one in several parts by `eager`. Loss and gradients
+    lie at the same place after every call: the next overwrites them. A batch that was uploaded ahead is known by its
+    identity: don't change it in place.
     """
 
     def __init__(self, eager: Gradients):
         self._eager = eager
-        self._recordings: dict[tuple, Recording] = {}
+        self._steps: dict[tuple, CapturedStep] = {}
 
     def __call__(self, model: Any, batch: Batch, parts: int) -> Any:
         if parts > 1:
             return self._eager(model, batch, parts)
         shapes = _shapes(batch)
-        if shapes not in self._recordings:
-            self._recordings[shapes] = Recording(model, batch)
-        return self._recordings[shapes].run(batch)
+        if shapes not in self._steps:
+            self._steps[shapes] = CapturedStep(model, batch)
+        return self._steps[shapes].run(batch)
 
     def upload(self, batch: Batch) -> None:
-        """Begin to copy the batch of the next call to the GPU, if a recording will read it there."""
-        if recording := self._recordings.get(_shapes(batch)):
-            recording.upload(batch)
+        """Begin to copy the batch of the next call to the GPU, if a captured step will read it there."""
+        if step := self._steps.get(_shapes(batch)):
+            step.upload(batch)
 
 
 def _shapes(batch: Batch) -> tuple:
-    return tuple((name, values.shape) for name, values in sorted(batch.items()))
+    return tuple((name, values.shape, values.dtype) for name, values in sorted(batch.items()))
 
 
-class Recording:
-    """The graph of one batch shape, with the memory it works in."""
+class CapturedStep:
+    """The graph of one batch shape, with the memory it works in.
+
+    The way of a batch: the CPU's array → _staged (memory of the CPU that the GPU reads by itself) → _arrived (on the
+    GPU; by the stream _uploads, beside the step before) → _inputs (what the graph reads; by the stream _stream).
+    _sent: an event after which _staged may be written again. _uploaded: the batch that lies in _arrived.
+    """
 
     def __init__(self, model: Any, batch: Batch):
         cuda = array_module().cuda
@@ -60,23 +68,29 @@ class Recording:
         self._staged = {name: pinned(values.shape, values.dtype) for name, values in batch.items()}
         self._uploads, self._sent, self._uploaded = cuda.Stream(non_blocking=True), cuda.Event(), batch
         self._parameters, self._drawn = model.parameters(), 0
-        self._recorded = seeding.get_state()
+        self._random_at_capture = seeding.get_state()
         self._later = array_module().zeros(1, np.int64)
         self._stream = cuda.Stream(non_blocking=True)
         self._pool = cuda.MemoryPool()  # of this graph alone: nobody else is given its memory between launches
         for stream in (self._stream, self._uploads):
             _order(cuda.get_current_stream(), stream)
-        array_module().get_default_memory_pool().free_all_blocks()  # of the steps before, which took as much as these
+        array_module().get_default_memory_pool().free_all_blocks()  # what steps op by op took: as much as these will
         with cuda.using_allocator(self._pool.malloc), self._stream, counted_from(self._later):
             for _ in range(WARM_UPS):
                 self._step(model)
             _forget(self._parameters)
-            self._stream.begin_capture()
-            try:
-                self._loss = self._step(model)
-            finally:
-                self._graph = self._stream.end_capture()
+            self._capture(model)
         self._gradients = [p.grad for p in self._parameters]
+
+    def _capture(self, model: Any) -> None:
+        """Raises GraphError where an op does what a graph can't hold: waiting, or copying the CPU's memory."""
+        self._stream.begin_capture()
+        try:
+            self._loss = self._step(model)
+        except GraphError as error:
+            raise GraphError(f"{error}; --compile-graph off runs the step op by op") from error
+        finally:
+            self._graph = self._stream.end_capture()
 
     def upload(self, batch: Batch) -> None:
         """Begin to copy a batch of the same shapes to the GPU, beside what the GPU is doing."""
@@ -107,18 +121,18 @@ class Recording:
         return self._loss
 
     def _draw(self) -> np.ndarray:
-        """How many draws later than the recorded step this one is, (1,); its own are counted as drawn."""
+        """How many draws later than the captured step this one is, (1,); its own are counted as drawn."""
         state = seeding.get_state()
         seeding.set_state({**state, "dropout": state["dropout"] + self._drawn})
-        return np.array([state["dropout"] - self._recorded["dropout"]], np.int64)
+        return np.array([state["dropout"] - self._random_at_capture["dropout"]], np.int64)
 
     def _step(self, model: Any) -> Any:
-        """Forward and backward of the recorded batch; the random streams are put back."""
+        """Forward and backward of what is in _inputs; the random streams are put back."""
         _forget(self._parameters)
         loss = model.loss(**self._inputs)
         loss.backward()
-        self._drawn = seeding.get_state()["dropout"] - self._recorded["dropout"]
-        seeding.set_state(self._recorded)
+        self._drawn = seeding.get_state()["dropout"] - self._random_at_capture["dropout"]
+        seeding.set_state(self._random_at_capture)
         return loss._array
 
 

@@ -24,6 +24,8 @@ def files_of(path: Path) -> list[Path]:
     """`path` and every file it includes by a quoted name, each once."""
     found: list[Path] = []
     pending = [path]
+    if not path.is_file():
+        raise ConfigError(f"there is no CUDA source {path}")
     while pending:
         file = pending.pop()
         if file in found:

@@ -7,7 +7,7 @@ with the backend of a GPU, which GPU that is and for which ops there are kernels
 import argparse
 
 from minillm import cli
-from minillm.backend import current_backend, use_backend
+from minillm.backend import ON_REQUEST, current_backend, use_backend
 from minillm.kernels import NATIVE_BUILT
 from minillm.memory import on_gpu
 from minillm.registry import OPS
@@ -23,7 +23,7 @@ def main() -> int:
         use_backend(arguments.backend)
     in_use = "native" in current_backend().lineage
     print(f"backend          {current_backend().name}")
-    if on_gpu():
+    if current_backend().name in ON_REQUEST:
         _print_gpu()
     if NATIVE_BUILT:  # importing minillm has said so where they weren't
         _print_native(in_use)
@@ -31,13 +31,17 @@ def main() -> int:
 
 
 def _print_gpu() -> None:
+    ops = sorted(name for name, op in OPS.items() if current_backend().name in op.overrides)
+    print(f"GPU              {_gpu() if on_gpu() else 'none: a simulator, on arrays of NumPy'}")
+    print(f"GPU ops          {', '.join(ops) or 'the formulas'}")
+
+
+def _gpu() -> str:
     from minillm.cuda.driver import device_name
     from minillm.cuda.memory import free_and_total
 
     free, total = free_and_total()
-    ops = sorted(name for name, op in OPS.items() if current_backend().name in op.overrides)
-    print(f"GPU              {device_name()}, {free / 1e9:.1f} GB of {total / 1e9:.1f} GB free")
-    print(f"GPU ops          {', '.join(ops) or 'the formulas'}")
+    return f"{device_name()}, {free / 1e9:.1f} GB of {total / 1e9:.1f} GB free"
 
 
 def _print_native(in_use: bool) -> None:

@@ -63,7 +63,7 @@ def attention(xp, q, k, v, mask=None, *, causal=False, scale=None, dropout=0.0, 
     scores = (q @ k.swapaxes(-1, -2)) * scale
     visible = visible_keys(xp, scores.shape, mask, causal)
     if visible is not None:
-        scores = xp.where(visible, scores, xp.asarray(-xp.inf, scores.dtype))
+        scores = xp.where(visible, scores, scores.dtype.type(-math.inf))
     p, _ = softmax.reference.forward(xp, scores)
     keep = keep_mask(xp, p.shape, dropout, key).astype(p.dtype) * (1 / (1 - dropout)) if dropout else None
     return _weighted_sum(xp, p if keep is None else p * keep, v), (q, k, v, p, keep, visible, scale, groups)
@@ -105,7 +105,7 @@ def _weighted_sum(xp, weights, rows):
         return weights @ rows
     total = weights @ xp.where(finite, rows, xp.zeros((), rows.dtype))
     touched = (weights != 0).astype(rows.dtype) @ (~finite).astype(rows.dtype) > 0
-    return xp.where(touched, xp.asarray(xp.nan, rows.dtype), total)
+    return xp.where(touched, rows.dtype.type(math.nan), total)
 
 
 def _sum_groups(dx, groups):

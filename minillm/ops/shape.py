@@ -221,7 +221,7 @@ def masked_fill_errors(rng):
 def masked_fill(xp, x, mask, *, value):
     """y = value where the mask is True, else x"""
     check_broadcast("masked_fill", x, mask)
-    return xp.where(mask, xp.asarray(value, dtype=x.dtype), x), (mask, x.shape)
+    return xp.where(mask, x.dtype.type(value), x), (mask, x.shape)
 
 
 @masked_fill.backward

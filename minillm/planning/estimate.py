@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from minillm.configs.config import Config
+from minillm.cuda import is_emulated
 from minillm.errors import ConfigError
 from minillm.kernels import native_module
 from minillm.memory import memory_in_use, on_gpu
@@ -117,7 +118,7 @@ def _peak(memory: dict[str, int], config: GPTConfig, parts: int) -> int:
 def _power(given: float | None, read: float | None) -> tuple[float, str]:
     if given is not None:
         return given, "as given"
-    if on_gpu():
+    if on_gpu() and not is_emulated():
         return energy.GPU_WATTS, "estimated: a data-centre GPU at full load; give yours by --watts"
     if read is not None:
         return read, "measured: the processor's own counter (RAPL) during the trial"

@@ -76,7 +76,7 @@ def update(
     optimizer.zero_grad()
     with np.errstate(all="ignore"):  # an overflow is found below, and explained
         loss = gradients(model, batch, parts)
-        squares = squared_norm(optimizer.params) + 0 * loss  # NaN where either isn't finite
+        squares = _nan_with(loss, squared_norm(optimizer.params))
         optimizer.step(scale=clip_scale(squares, clip or math.inf))
         meanwhile()
         loss, squares = as_float(loss), as_float(squares)
@@ -84,6 +84,11 @@ def update(
             return StepResult(loss, math.sqrt(squares))
         optimizer.steps -= 1  # the scale was NaN: nothing moved
         return StepResult(loss, squares, _explain(model, optimizer, batch, parts, random_before))
+
+
+def _nan_with(loss: Any, squares: Any) -> Any:
+    """`squares`, but NaN where the loss isn't finite; a float or a number on the GPU, as it was."""
+    return squares + 0 * (as_float(loss) if isinstance(squares, float) else loss)
 
 
 def _explain(model: Any, optimizer: Optimizer, batch: Batch, parts: int, random_before: dict) -> str:

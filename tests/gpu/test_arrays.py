@@ -1,10 +1,12 @@
 """The emulator's arrays stand for CuPy's: the same names, the same strictness, and the same values as NumPy's."""
 
+import ml_dtypes
 import numpy as np
 import pytest
 
 from minillm.cuda.emulator import arrays, runtime
-from minillm.errors import GraphError
+from minillm.cuda.launch import launch
+from minillm.errors import ConfigError, GraphError
 
 
 def device(values):
@@ -89,3 +91,32 @@ def test_what_a_graph_can_t_hold_is_refused_while_it_is_captured():
                 forbidden()
         finally:
             stream.end_capture()
+
+
+def test_wrong_arguments_of_a_kernel_are_refused():
+    """On a GPU they would mean whatever lies in memory."""
+    x, y = device(np.ones(5, np.float32)), arrays.empty(5, ml_dtypes.bfloat16)
+    kernel = "cast_float32_bfloat16"
+    launch("cast", kernel, 1, 256, x, y, np.int64(5))
+    np.testing.assert_array_equal(y.get().astype(np.float32), 1)
+    for arguments, message in (
+        ((x, y), r"takes 3 arguments \(.*int64_t n\); 2 were given"),
+        ((x, y, np.int32(5)), r"argument 2 is np.int32, for the parameter `int64_t n`"),
+        ((x, y, 5), r"argument 2 is int, for the parameter `int64_t n`"),
+        ((np.ones(5, np.float32), y, np.int64(5)), r"argument 0 is a NumPy array.* xp.asarray"),
+        ((np.int64(1), y, np.int64(5)), r"argument 0 is np.int64, for the parameter `.*\*"),
+        ((x[::2], y, np.int64(5)), "argument 0 isn't contiguous"),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            launch("cast", kernel, 1, 256, *arguments)
+    with pytest.raises(RuntimeError, match="cast.cu has no kernel 'casts'; it has: .*cast_float32_bfloat16"):
+        launch("cast", "casts", 1, 256, x, y, np.int64(5))
+    with pytest.raises(ConfigError, match="there is no CUDA source .*nothing.cu"):
+        launch("nothing", "casts", 1, 256)
+    for grid, block, shared, message in (
+        (1, 2048, 0, "has 2048 threads"),
+        (0, 32, 0, "can't be launched"),
+        (1, 32, 1 << 20, "bytes of shared memory"),
+    ):
+        with pytest.raises(RuntimeError, match=message):
+            launch("cast", kernel, grid, block, x, y, np.int64(5), shared=shared)

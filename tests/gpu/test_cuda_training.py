@@ -9,14 +9,16 @@ import pytest
 import minillm as ml
 from minillm import cli
 from minillm.backend import current_backend, use_backend
+from minillm.configs import files
 from minillm.cuda.emulator import runtime
 from minillm.cuda.graph import CapturedGradients
-from minillm.errors import ConfigError
+from minillm.errors import ConfigError, GraphError
 from minillm.models import GPT, GPTConfig
 from minillm.optim import AdamW, clip_scale, squared_norm
 from minillm.planning import plan
 from minillm.registry import strict_kernels
 from minillm.training import plot
+from minillm.training.gradients import chosen
 from minillm.training.step import accumulate_gradients, update
 from tests.models import test_twenty_steps
 from tests.models.test_twenty_steps import MODELS
@@ -200,3 +202,58 @@ def test_texts_are_drawn_in_bfloat16():
         assert cached == list(model.generate([1, 2, 3], 8, temperature=0, use_cache=False))
         assert len(list(model.generate([1, 2, 3], 20, seed=1, top_k=5))) == 20
         assert model(np.array([[1, 2]]))[0].dtype.name == "bfloat16"
+
+
+@pytest.mark.parametrize("preset", ["tiny", "char", "char-large", "default", "modern", "gpt2"])
+def test_every_preset_made_small_is_captured(preset):
+    """With its dropout, positions, norms and activations."""
+    small = {
+        "vocab_size": 50,
+        "context_length": 12,
+        "n_layer": 1,
+        "n_head": 2,
+        "n_kv_head": 1,
+        "d_model": 64,
+        "d_ff": 64,
+    }
+    config = dataclasses.replace(files.load_preset(preset).model, **small)
+
+    def run(backend, gradients):
+        with use_backend(backend):
+            ml.seed(1)
+            model = GPT(config)
+            optimizer = AdamW(model.parameters(), lr=1e-2)
+            return [
+                update(model, optimizer, batch(step), clip=1.0, parts=1, gradients=gradients).loss for step in range(3)
+            ]
+
+    expected = run("numpy", accumulate_gradients)
+    np.testing.assert_allclose(run("cuda", CapturedGradients(accumulate_gradients)), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("backend", "dtype"), [("cupy", "float32"), ("cupy", "float64"), ("cuda", "float64")])
+def test_what_has_no_kernels_trains_by_the_formulas(backend, dtype):
+    np.testing.assert_allclose(losses(backend, dtype=dtype), losses("numpy", dtype=dtype), rtol=1e-5)
+
+
+def test_float64_is_never_captured():
+    with use_backend("cuda"):
+        assert chosen("on", "float64") is accumulate_gradients
+        assert isinstance(chosen("on", "bfloat16"), CapturedGradients)
+        assert chosen("off", "float32") is accumulate_gradients
+    assert chosen("on", "float32") is accumulate_gradients
+
+
+def test_a_step_that_can_t_be_captured_says_how_to_run_it():
+    with use_backend("cuda"):
+        model, optimizer = made(dtype="float64")
+        with pytest.raises(GraphError, match="--compile-graph off runs the step op by op"):
+            update(model, optimizer, batch(0), clip=1.0, parts=1, gradients=CapturedGradients(accumulate_gradients))
+
+
+def test_an_optimizer_left_behind_is_named():
+    with use_backend("cuda"):
+        model, optimizer = made()
+    model.to("numpy")
+    with pytest.raises(ConfigError, match="the optimizer's state isn't where its parameters are"):
+        update(model, optimizer, batch(0), clip=1.0, parts=1)

@@ -144,8 +144,10 @@ def test_a_gpu_s_backend_is_never_the_default():
 
 
 def test_an_unknown_backend_is_answered_with_all_names():
-    with pytest.raises(ConfigError, match="'gpu' isn't available here; available: cuda, cupy, .*numpy"):
+    with pytest.raises(ConfigError, match="no backend 'gpu'; there are .*numpy.* for a GPU cuda, cupy, numba_cuda"):
         find_backend("gpu")
+    with pytest.raises(ConfigError, match=r"no backend 'CUDA' \(did you mean 'cuda'\?\)"):
+        find_backend("CUDA")
 
 
 def test_gradients_are_checked_on_a_gpu_s_arrays_too():

@@ -54,7 +54,7 @@ def test_a_device_is_accepted():
     [
         (Runtime(driver=0), "no NVIDIA driver.*MINILLM_CUDASIM=1"),
         (Runtime(driver="cudaErrorInsufficientDriver"), "no NVIDIA driver"),
-        (Runtime(driver=12040), r"CuPy is for CUDA 13.0, the driver goes up to CUDA 12.4: .*minillm\[gpu-cuda12\]"),
+        (Runtime(driver=12040), r"CuPy is for CUDA 13.0, the driver goes up to CUDA 12.4: .*\.\[gpu-cuda12\]"),
         (Runtime(devices="cudaErrorNoDevice"), "finds no usable device: cudaErrorNoDevice"),
         (Runtime(devices=0), "CUDA_VISIBLE_DEVICES"),
     ],
@@ -84,7 +84,7 @@ except ml.errors.ConfigError as error:
 
 def test_without_cupy_it_says_how_to_install_it():
     message = backend_cuda(["cupy"])
-    assert 'pip install "minillm[gpu-cuda12]" or pip install "minillm[gpu-cuda13]"' in message
+    assert 'pip install -e ".[gpu-cuda12]" or pip install -e ".[gpu-cuda13]"' in message
 
 
 @pytest.mark.skipif(not CUPY or os.path.exists("/dev/nvidia0"), reason="needs CuPy, and no GPU")
@@ -93,7 +93,8 @@ def test_without_a_driver_it_says_so():
 
 
 def test_the_emulator_says_what_it_needs():
-    assert 'pip install "minillm[cudasim]"' in backend_cuda(["ml_dtypes"], MINILLM_CUDASIM="1")
+    assert 'pip install -e ".[cudasim]"' in backend_cuda(["ml_dtypes"], MINILLM_CUDASIM="1")
+    assert "MINILLM_CUDASIM is 'true'; 1 runs" in backend_cuda([], MINILLM_CUDASIM="true")
 
 
 def test_importing_minillm_imports_nothing_of_a_gpu():

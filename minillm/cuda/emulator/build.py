@@ -36,10 +36,20 @@ def compile_library(path: Path, fibers: Path, options: list[str], made: Path) ->
     _compiler([*options, str(program), str(fibers), "-o", str(made)])
 
 
-def kernels_in(path: Path) -> list[str]:
-    """The names of the `extern "C"` kernels of a source, after the preprocessor has expanded its macros."""
+def kernels_in(path: Path) -> dict[str, list[str]]:
+    """The `extern "C"` kernels of a source with their parameters, after the preprocessor has expanded its macros."""
     text = _compiler(["-std=c++20", "-E", "-P", "-x", "c++", "-DMINILLM_KEEP_GLOBAL", str(path)])
-    return re.findall(r'extern "C"\s+__global__\s+void\s+(\w+)\s*\(', text)
+    found = re.findall(r'extern "C"\s+__global__\s+void\s+(\w+)\s*\(([^)]*)\)', text)
+    return {name: [" ".join(p.split()) for p in parameters.split(",")] for name, parameters in found}
+
+
+@cache
+def parameters(file: str) -> dict[str, list[str]]:
+    """The kernels of csrc/cuda/FILE.cu, and of each its parameters as they are declared."""
+    path = sources.folder() / f"{file}.cu"
+    if not path.is_file():
+        raise ConfigError(f"there is no CUDA source {path}")
+    return kernels_in(path)
 
 
 def _compiler(arguments: list[str]) -> str:

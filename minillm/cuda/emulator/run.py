@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from minillm.cuda.emulator.arrays import ndarray
-from minillm.cuda.emulator.build import library
+from minillm.cuda.emulator.build import library, parameters
 from minillm.cuda.emulator.runtime import computed
 
 MOST_THREADS, MOST_SHARED, LARGEST_GRID = 1024, 227 << 10, (2**31 - 1, 65_535, 65_535)  # compute capability 8.0, 9.0
@@ -37,6 +37,7 @@ def launch(file: str, kernel: str, grid: tuple, block: tuple, arguments: tuple, 
     """Run the kernel to its end. Raises RuntimeError where a GPU would refuse the launch, or where threads wait for
     others that never come."""
     _check(kernel, grid, block, shared)
+    _check_arguments(file, kernel, arguments)
     memory = [_parameter(kernel, i, argument) for i, argument in enumerate(arguments)]
     pointers = (ctypes.c_void_p * len(memory))(*(ctypes.addressof(value) for value in memory))
     extents = [(ctypes.c_uint * 3)(*extent) for extent in (grid, block)]
@@ -58,6 +59,36 @@ def _check(kernel: str, grid: tuple, block: tuple, shared: int) -> None:
         raise RuntimeError(f"{kernel}: a grid of {grid} blocks can't be launched")
     if shared > MOST_SHARED:
         raise RuntimeError(f"{kernel}: {shared} bytes of shared memory; a block may have {MOST_SHARED}")
+
+
+_SIZES = {"int": 4, "unsigned": 4, "float": 4, "int64_t": 8, "uint64_t": 8, "int32_t": 4, "uint32_t": 4, "double": 8}
+
+
+def _check_arguments(file: str, kernel: str, arguments: tuple) -> None:
+    """On a GPU, wrong arguments mean whatever lies in memory; here they are refused."""
+    kernels = parameters(file)
+    if kernel not in kernels:
+        raise RuntimeError(f"{file}.cu has no kernel {kernel!r}; it has: {', '.join(kernels)}")
+    declared = kernels[kernel]
+    if len(arguments) != len(declared):
+        raise RuntimeError(
+            f"{kernel} takes {len(declared)} arguments ({', '.join(declared)}); {len(arguments)} were given"
+        )
+    for i, (argument, parameter) in enumerate(zip(arguments, declared, strict=True)):
+        if isinstance(argument, np.ndarray):
+            raise RuntimeError(
+                f"{kernel}: argument {i} is a NumPy array, which a GPU can't see; xp.asarray(...) moves it there"
+            )
+        of_pointer = "*" in parameter
+        size = 8 if of_pointer else _SIZES.get(parameter.replace("const ", "").split()[0], 0)
+        pointer = argument is None or isinstance(argument, ndarray | np.uint64)
+        fits = pointer if of_pointer else isinstance(argument, np.generic) and argument.nbytes == size
+        if not fits:
+            raise RuntimeError(f"{kernel}: argument {i} is {_shown(argument)}, for the parameter `{parameter}`")
+
+
+def _shown(argument: Any) -> str:
+    return f"np.{argument.dtype}" if isinstance(argument, np.generic) else type(argument).__name__
 
 
 def _parameter(kernel: str, place: int, argument: Any) -> Any:

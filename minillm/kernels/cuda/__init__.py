@@ -6,7 +6,9 @@ the CPU (minillm/cuda/emulator).
 """
 
 from minillm.backend import find_backend, register_backend
-from minillm.kernels.cuda import (
+
+_PARENT = find_backend("cupy")  # first: it says what is missing
+from minillm.kernels.cuda import (  # noqa: E402
     activation,
     attention,
     cast,
@@ -20,7 +22,6 @@ from minillm.kernels.cuda import (
     softmax,
 )
 
-_PARENT = find_backend("cupy")
 BACKEND = register_backend("cuda", parent=_PARENT, array_module=_PARENT.array_module)
 
 __all__ = [
