@@ -4,6 +4,9 @@
 //   P = 2^(z - L),  D = sum_j dO_j O_j,  dV = P^T dO,  dP = dO V^T,  dS = P (dP - D),
 //   dQ = dS K scale,  dK = dS^T Q scale.
 //
+// Dropout (attention_dropout.cuh) makes it dV = (P F)^T dO and dP = (dO V^T) F. D stays: what is subtracted is
+// sum_k P_k dP_k = sum_k P_k F_k sum_j dO_j V_kj = sum_j dO_j O_j, since O has the factors in it.
+//
 // One kernel has a tile of keys a block and goes over the queries, for dK and dV; another a tile of queries and goes
 // over the keys, for dQ. Scores and dP are computed in both: 7 products, instead of the 5 of a single kernel in which
 // blocks would add to dQ in the order in which they happen to come. The sums here have one order, so the same bits
@@ -109,6 +112,7 @@ __device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, 
     commit_copies();
   };
 
+  constexpr int unrolled = Drop::DROPS && D == 64 ? 2 : 4;  // registers wouldn't suffice for 4
   float dk[B::BLOCKS][D / 8][4], dv[B::BLOCKS][D / 8][4];
   set_to_zero(dk);
   set_to_zero(dv);
@@ -137,7 +141,7 @@ __device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, 
     multiply_weights<D, B::BLOCKS, B::STEP>(dv, ds, d_o_tile);
     const auto d_of = [&](int, int j, int r) { return of_step[B::STEP + 8 * j + r % 2]; };
     begin_score_gradients<Drop>(ds, d_of);
-    multiply_rows<D, B::BLOCKS, B::STEP>(ds, memory + B::SECOND, own, d_o_tile);
+    multiply_rows<D, B::BLOCKS, B::STEP, unrolled>(ds, memory + B::SECOND, own, d_o_tile);
     score_gradients(ds, p, dropout, kept, d_of);
     multiply_weights<D, B::BLOCKS, B::STEP>(dk, ds, q);
     h = next_h, query = next_query;
@@ -252,7 +256,7 @@ extern "C" __global__ __launch_bounds__(THREADS) void attention_backward_sums(HE
       PARAMETERS, HEADS(bfloat16, d_o), const float* logarithms, const float* sums, bfloat16* dq, uint8_t* unsure) {  \
     gradient_of_queries<D>(ATTENTION_GIVEN, DROPOUT, HEADS_GIVEN(d_o), logarithms, sums, dq, unsure);                 \
   }
-#define ATTENTION_BACKWARD(D)                                             \
+#define ATTENTION_BACKWARD(D)                                              \
   ATTENTION_BACKWARD_OF(D, D, ATTENTION_PARAMETERS(bfloat16), NoDropout{}) \
   ATTENTION_BACKWARD_OF(D, D##_dropout, DROPOUT_PARAMETERS(bfloat16), DROPOUT_GIVEN)
 ATTENTION_BACKWARD(32)

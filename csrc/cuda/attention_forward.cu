@@ -38,8 +38,8 @@ struct Forward {
     for (int i = 0; i < BLOCKS; ++i) top[i][0] = top[i][1] = -INFINITY, total[i][0] = total[i][1] = 0;
   }
 
-  // Scores of one tile become 2^(z - m), for m of all keys so far; what was summed so far fades to fit. Those that don't
-  // stay become 0 once they are summed.
+  // Scores of one tile become 2^(z - m), for m of all keys so far; what was summed so far fades to fit. Those that
+  // dropout drops become 0 once they are summed.
   template <class Stays>
   __device__ __forceinline__ void exponentials(float (&s)[BLOCKS][KEYS / 8][4], float to_z, const Stays& kept) {
 #pragma unroll
@@ -136,13 +136,13 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
 // q, k, v: (batch, heads, time, D), 16 bytes at a time; o: (batch, queries, heads, D);
 // logarithms: (batch, heads, padded(queries)); unsure: (batch, heads, padded(queries) / PADDED). Scale > 0.
 // A grid of (batch heads, padded(queries) / PADDED) blocks.
-#define ATTENTION_FORWARD_OF(D, NAME, PARAMETERS, DROPOUT)                                                 \
+#define ATTENTION_FORWARD_OF(D, NAME, PARAMETERS, DROPOUT)                                                  \
   extern "C" __global__ __launch_bounds__(THREADS, Forward<D>::BLOCKS_ON_SM) void attention_forward_##NAME( \
-      PARAMETERS, bfloat16* o, float* logarithms, uint8_t* unsure) {                                       \
-    attention_forward<D>(ATTENTION_GIVEN, DROPOUT, o, logarithms, unsure);                                 \
+      PARAMETERS, bfloat16* o, float* logarithms, uint8_t* unsure) {                                        \
+    attention_forward<D>(ATTENTION_GIVEN, DROPOUT, o, logarithms, unsure);                                  \
   }
-#define ATTENTION_FORWARD(D)                                                    \
-  ATTENTION_FORWARD_OF(D, D, ATTENTION_PARAMETERS(bfloat16), NoDropout{})       \
+#define ATTENTION_FORWARD(D)                                              \
+  ATTENTION_FORWARD_OF(D, D, ATTENTION_PARAMETERS(bfloat16), NoDropout{}) \
   ATTENTION_FORWARD_OF(D, D##_dropout, DROPOUT_PARAMETERS(bfloat16), DROPOUT_GIVEN)
 ATTENTION_FORWARD(32)
 ATTENTION_FORWARD(64)

@@ -1,6 +1,7 @@
 // Attention by multiply-adds in float32, forward: O = softmax(Q K^T scale) V  [4.2.1] [4.2.2], in tiles, without ever
 // holding the scores (Dao et al. 2022, algorithm 1). For float32, for heads of other sizes than the kernel on tensor
 // cores has (attention_forward.cu), for a scale that isn't positive, and for tiles that that one is unsure of.
+#include "attention_dropout.cuh"
 #include "attention_plain.cuh"
 
 // The sum or the maximum over the 16 threads of a row.
@@ -38,9 +39,9 @@ static __device__ __forceinline__ void exponentials(float (&z)[EACH][EACH], Runn
   }
 }
 
-template <class T>
-__device__ __forceinline__ void attention_plain_forward(const Attention<T>& a, int d_k, int d_v, T* out,
-                                                        float* logarithms, const uint8_t* unsure) {
+template <class T, class Drop>
+__device__ __forceinline__ void attention_plain_forward(const Attention<T>& a, const Drop& dropout, int d_k, int d_v,
+                                                        T* out, float* logarithms, const uint8_t* unsure) {
   DYNAMIC_SHARED(float, memory);
   const Shared shared{memory, memory + PIECES};
   const int b = blockIdx.x / a.heads, h = blockIdx.x % a.heads, kv_head = h / a.group();
@@ -48,6 +49,7 @@ __device__ __forceinline__ void attention_plain_forward(const Attention<T>& a, i
   const int across = threadIdx.x % ACROSS * EACH, down = threadIdx.x / ACROSS * EACH;
   if (!is_to_do(unsure, a.queries, first, PADDED)) return;
   const Visibility visibility = a.visibility(b, h);
+  const Drop of_head = dropout.of(blockIdx.x);
   const int seen = visibility.keys_seen(first + SIDE);
 
   Running so_far;
@@ -65,6 +67,10 @@ __device__ __forceinline__ void attention_plain_forward(const Attention<T>& a, i
         z[i][j] = visibility.sees(first + down + i, key + across + j) ? rounded_product(z[i][j], a.scale * LOG2_E)
                                                                       : -INFINITY;
     exponentials(z, so_far);
+#pragma unroll
+    for (int i = 0; i < EACH; ++i)
+#pragma unroll
+      for (int j = 0; j < EACH; ++j) z[i][j] *= of_head.factor(first + down + i, key + across + j);
     share_weights(z, shared.weights);
     multiply_weights(so_far.o, rows_of(a.v, b, kv_head, key, a.keys, d_v), column, shared);
   }
@@ -86,10 +92,13 @@ __device__ __forceinline__ void attention_plain_forward(const Attention<T>& a, i
 // q: (batch, heads, queries, d_k), k, v: (batch, kv_heads, keys, d_k or d_v); o: (batch, queries, heads, d_v);
 // logarithms: (batch, heads, padded(queries)); unsure, if given: (batch, heads, padded(queries) / PADDED), which tiles
 // to do. A grid of (batch heads, queries / SIDE, d_v / COLUMNS) blocks.
-#define ATTENTION_PLAIN_FORWARD(T, NAME)                                                                      \
-  extern "C" __global__ __launch_bounds__(THREADS, 2) void attention_plain_forward_##NAME(                    \
-      ATTENTION_PARAMETERS(T), int d_k, int d_v, T* o, float* logarithms, const uint8_t* unsure) {            \
-    attention_plain_forward<T>(ATTENTION_GIVEN, d_k, d_v, o, logarithms, unsure);                             \
+#define ATTENTION_PLAIN_FORWARD_OF(T, NAME, PARAMETERS, DROPOUT)                           \
+  extern "C" __global__ __launch_bounds__(THREADS, 2) void attention_plain_forward_##NAME( \
+      PARAMETERS, int d_k, int d_v, T* o, float* logarithms, const uint8_t* unsure) {      \
+    attention_plain_forward<T>(ATTENTION_GIVEN, DROPOUT, d_k, d_v, o, logarithms, unsure); \
   }
+#define ATTENTION_PLAIN_FORWARD(T, NAME)                                    \
+  ATTENTION_PLAIN_FORWARD_OF(T, NAME, ATTENTION_PARAMETERS(T), NoDropout{}) \
+  ATTENTION_PLAIN_FORWARD_OF(T, NAME##_dropout, DROPOUT_PARAMETERS(T), DROPOUT_GIVEN)
 ATTENTION_PLAIN_FORWARD(float, float32)
 ATTENTION_PLAIN_FORWARD(bfloat16, bfloat16)

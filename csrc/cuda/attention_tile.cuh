@@ -31,12 +31,13 @@ __device__ __forceinline__ void copy_rows(bfloat16* tile, const bfloat16* head, 
   }
 }
 
-// c += A B^T for A, 16 BLOCKS rows of a tile from `a_row` on, and B, COLUMNS rows of another.
-template <int D, int BLOCKS, int COLUMNS>
+// c += A B^T for A, 16 BLOCKS rows of a tile from `a_row` on, and B, COLUMNS rows of another. UNROLLED: how many
+// fragments of a row at a time; 4 are enough to have the next on their way.
+template <int D, int BLOCKS, int COLUMNS, int UNROLLED = 4>
 __device__ __forceinline__ void multiply_rows(float (&c)[BLOCKS][COLUMNS / 8][4], const bfloat16* a, int a_row,
                                               const bfloat16* b) {
   const int lane = threadIdx.x % WARP;
-#pragma unroll 4  // enough to have the next fragments on their way
+#pragma unroll UNROLLED
   for (int k = 0; k < D / 16; ++k) {
     uint32_t of_a[BLOCKS][4];
 #pragma unroll

@@ -8,6 +8,7 @@ from minillm.backend import on_cpu
 from minillm.cuda.driver import array_module
 from minillm.cuda.emulator import runtime
 from minillm.ops.attention import visible_keys
+from minillm.ops.dropout import keep_mask
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 U = 2.0**-8  # what rounding to bfloat16 changes at most, relatively
@@ -45,11 +46,11 @@ def formula(dtype, q, k, v, do, mask=None, **options):
     return [o, *REFERENCE.backward(np, do, saved)[:3]]
 
 
-def rounding_errors(q, k, v, do, mask=None, *, causal=False, scale=None):
+def rounding_errors(q, k, v, do, mask=None, *, causal=False, scale=None, dropout=0.0, key=None):
     """How far o, dq, dk, dv may be from the formula's, number by number.
 
-    In bfloat16 are: the weights P and dS, before they multiply V, dO, K, Q; the output, here and where D = Σ dO O
-    reads it; the gradients. Each rounding changes a number by at most U of it.
+    In bfloat16 are: the weights, P F with dropout's factors F, and dS, before they multiply V, dO, K, Q; the output,
+    here and where D = Σ dO O reads it; the gradients. Each rounding changes a number by at most U of it.
     """
     q, k, v, do = (x.astype(np.float64) for x in (q, k, v, do))
     groups = q.shape[1] // k.shape[1]
@@ -58,9 +59,11 @@ def rounding_errors(q, k, v, do, mask=None, *, causal=False, scale=None):
     scores = q @ k.swapaxes(-1, -2) * scale
     visible = visible_keys(np, scores.shape, mask, causal)
     p, _ = ops.softmax.reference.forward(np, scores if visible is None else np.where(visible, scores, -np.inf))
-    dp = do @ v.swapaxes(-1, -2)
+    factors = keep_mask(np, p.shape, dropout, key) / (1 - dropout) if dropout else 1.0
+    dp = do @ v.swapaxes(-1, -2) * factors
     ds = p * (dp - (p * dp).sum(-1, keepdims=True))
-    of_o = U * (p @ np.abs(v) + np.abs(p @ v))
+    dropped = p * factors
+    of_o = U * (dropped @ np.abs(v) + np.abs(dropped @ v))
     of_ds = U * np.abs(ds) + p * (np.abs(do) * of_o).sum(-1, keepdims=True)
 
     def of_keys(weights, rows):
@@ -69,7 +72,7 @@ def rounding_errors(q, k, v, do, mask=None, *, causal=False, scale=None):
 
     of_dq = abs(scale) * (of_ds @ np.abs(k) + U * np.abs(ds @ k))
     of_dk = abs(scale) * (of_keys(of_ds, np.abs(q)) + U * np.abs(of_keys(ds, q)))
-    of_dv = U * (of_keys(p, np.abs(do)) + np.abs(of_keys(p, do)))
+    of_dv = U * (of_keys(dropped, np.abs(do)) + np.abs(of_keys(dropped, do)))
     return [of_o, of_dq, of_dk, of_dv]
 
 
