@@ -1015,7 +1015,7 @@ def agreement(backend):
 
 
 interval = sys.getswitchinterval()
-sys.setswitchinterval(1e-4)  # the simulator's threads hand over more often: half the time
+sys.setswitchinterval(1e-4)  # the simulator's threads hand over more often: less waiting
 for backend in ("cupy", "numba_cuda", "cuda"):
     if found := if_possible(agreement, backend):
         print(f"{backend:10} agrees on {found}")

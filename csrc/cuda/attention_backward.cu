@@ -29,8 +29,8 @@
 
 template <int D>
 struct Backward {
-  static constexpr int BLOCKS = D <= 64 ? 2 : 1;  // of 16 rows, for each warp
-  static constexpr int ROWS = 16 * BLOCKS * WARPS, STEP = 32;
+  static constexpr int SLABS = D <= 64 ? 2 : 1;  // of 16 rows, for each warp
+  static constexpr int ROWS = 16 * SLABS * WARPS, STEP = 32;
   static constexpr int BLOCKS_ON_SM = 2;
   static_assert(PADDED % ROWS == 0 && PADDED % STEP == 0);
 
@@ -39,10 +39,10 @@ struct Backward {
 };
 
 // What a product adds dO V^T to: -D, but with dropout, which first multiplies the product, 0.
-template <class Drop, int BLOCKS, int COLUMNS, class Row>
-__device__ __forceinline__ void begin_score_gradients(float (&ds)[BLOCKS][COLUMNS][4], Row d_of) {
+template <class Drop, int SLABS, int COLUMNS, class Row>
+__device__ __forceinline__ void begin_score_gradients(float (&ds)[SLABS][COLUMNS][4], Row d_of) {
 #pragma unroll
-  for (int i = 0; i < BLOCKS; ++i)
+  for (int i = 0; i < SLABS; ++i)
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
@@ -50,11 +50,11 @@ __device__ __forceinline__ void begin_score_gradients(float (&ds)[BLOCKS][COLUMN
 }
 
 // What has become of that, dP - D or dO V^T, becomes dS. A weight of 0 hides a dP of NaN: that of a key out of sight.
-template <class Drop, int BLOCKS, int COLUMNS, class Stays, class Row>
-__device__ __forceinline__ void score_gradients(float (&ds)[BLOCKS][COLUMNS][4], const float (&p)[BLOCKS][COLUMNS][4],
+template <class Drop, int SLABS, int COLUMNS, class Stays, class Row>
+__device__ __forceinline__ void score_gradients(float (&ds)[SLABS][COLUMNS][4], const float (&p)[SLABS][COLUMNS][4],
                                                 const Drop& dropout, const Stays& kept, Row d_of) {
 #pragma unroll
-  for (int i = 0; i < BLOCKS; ++i)
+  for (int i = 0; i < SLABS; ++i)
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
@@ -66,10 +66,10 @@ __device__ __forceinline__ void score_gradients(float (&ds)[BLOCKS][COLUMNS][4],
 }
 
 // Scores become weights 2^(z - L).
-template <int BLOCKS, int COLUMNS, class Row>
-__device__ __forceinline__ void weights(float (&s)[BLOCKS][COLUMNS][4], float to_z, Row logarithm_of) {
+template <int SLABS, int COLUMNS, class Row>
+__device__ __forceinline__ void weights(float (&s)[SLABS][COLUMNS][4], float to_z, Row logarithm_of) {
 #pragma unroll
-  for (int i = 0; i < BLOCKS; ++i)
+  for (int i = 0; i < SLABS; ++i)
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
@@ -77,11 +77,11 @@ __device__ __forceinline__ void weights(float (&s)[BLOCKS][COLUMNS][4], float to
 }
 
 // P F.
-template <class Drop, int BLOCKS, int COLUMNS, class Stays>
-__device__ __forceinline__ void drop(float (&dropped)[BLOCKS][COLUMNS][4], const float (&p)[BLOCKS][COLUMNS][4],
+template <class Drop, int SLABS, int COLUMNS, class Stays>
+__device__ __forceinline__ void drop(float (&dropped)[SLABS][COLUMNS][4], const float (&p)[SLABS][COLUMNS][4],
                                      const Drop& dropout, const Stays& kept) {
 #pragma unroll
-  for (int i = 0; i < BLOCKS; ++i)
+  for (int i = 0; i < SLABS; ++i)
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
@@ -97,7 +97,7 @@ __device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, 
   float* const of_rows = reinterpret_cast<float*>(memory + B::STEPS + 2 * B::STAGE);  // L and D of a step, twice
   const int b = blockIdx.x / a.kv_heads, kv_head = blockIdx.x % a.kv_heads, lane = threadIdx.x % WARP;
   const int first = blockIdx.y * B::ROWS;               // causal, the first keys are seen by most: they go first
-  const int own = threadIdx.x / WARP * 16 * B::BLOCKS;  // this warp's first row of the tile
+  const int first_row = threadIdx.x / WARP * 16 * B::SLABS;  // this warp's first row of the tile
   const int first_query = a.visibility(b, 0).first_query(first) / B::STEP * B::STEP;
   const int end = first_query < a.queries ? (kv_head + 1) * a.group() : 0;  // of the heads
   const auto copy_queries = [&](int h, int query, int stage_number) {
@@ -113,7 +113,7 @@ __device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, 
   };
 
   constexpr int unrolled = Drop::DROPS && D == 64 ? 2 : 4;  // registers wouldn't suffice for 4
-  float dk[B::BLOCKS][D / 8][4], dv[B::BLOCKS][D / 8][4];
+  float dk[B::SLABS][D / 8][4], dv[B::SLABS][D / 8][4];
   set_to_zero(dk);
   set_to_zero(dv);
   copy_rows<D, B::ROWS>(memory + B::FIRST, a.k.of(b, kv_head), a.k.row, first, a.keys);
@@ -123,8 +123,8 @@ __device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, 
   if (h < end) copy_queries(h, query, 0);
 #pragma unroll 1
   for (int stage = 0; h < end; stage ^= 1) {
-    Kept<Drop, true, B::BLOCKS, B::STEP / 8> kept;
-    kept.read(dropout.of((int64_t)b * a.heads + h), query, first + own);
+    Kept<Drop, true, B::SLABS, B::STEP / 8> kept;
+    kept.read(dropout.of((int64_t)b * a.heads + h), query, first + first_row);
     wait_for_copies<0>();
     __syncthreads();  // this step's rows have come, and everyone is done with the last's, whose place the next take
     const bool last = query + B::STEP >= a.queries;  // of this head
@@ -132,30 +132,32 @@ __device__ __forceinline__ void gradients_of_keys(const Attention<bfloat16>& a, 
     if (next_h < end) copy_queries(next_h, next_query, stage ^ 1);
     const bfloat16 *q = memory + B::STEPS + stage * B::STAGE, *d_o_tile = q + B::STEP * D;
     const float* of_step = of_rows + stage * 2 * B::STEP + lane % 4 * 2;
-    float p[B::BLOCKS][B::STEP / 8][4], ds[B::BLOCKS][B::STEP / 8][4];
+    float p[B::SLABS][B::STEP / 8][4], ds[B::SLABS][B::STEP / 8][4];
     set_to_zero(p);
-    multiply_rows<D, B::BLOCKS, B::STEP>(p, memory + B::FIRST, own, q);
+    multiply_rows<D, B::SLABS, B::STEP>(p, memory + B::FIRST, first_row, q);
     weights(p, a.scale * LOG2_E, [&](int, int j, int r) { return of_step[8 * j + r % 2]; });
-    hide<true>(p, a.visibility(b, h), query, first + own, 0.0f);
+    hide<true>(p, a.visibility(b, h), query, first + first_row, 0.0f);
     drop(ds, p, dropout, kept);  // ds: only because it is free
-    multiply_weights<D, B::BLOCKS, B::STEP>(dv, ds, d_o_tile);
+    multiply_weights<D, B::SLABS, B::STEP>(dv, ds, d_o_tile);
     const auto d_of = [&](int, int j, int r) { return of_step[B::STEP + 8 * j + r % 2]; };
     begin_score_gradients<Drop>(ds, d_of);
-    multiply_rows<D, B::BLOCKS, B::STEP, unrolled>(ds, memory + B::SECOND, own, d_o_tile);
+    multiply_rows<D, B::SLABS, B::STEP, unrolled>(ds, memory + B::SECOND, first_row, d_o_tile);
     score_gradients(ds, p, dropout, kept, d_of);
-    multiply_weights<D, B::BLOCKS, B::STEP>(dk, ds, q);
+    multiply_weights<D, B::SLABS, B::STEP>(dk, ds, q);
     h = next_h, query = next_query;
   }
   wait_for_copies<0>();
   __syncthreads();
 
-  float by_scale[B::BLOCKS][2], by_one[B::BLOCKS][2];
+  float by_scale[B::SLABS][2], by_one[B::SLABS][2];
 #pragma unroll
-  for (int i = 0; i < B::BLOCKS; ++i) by_scale[i][0] = by_scale[i][1] = a.scale, by_one[i][0] = by_one[i][1] = 1;
+  for (int i = 0; i < B::SLABS; ++i) by_scale[i][0] = by_scale[i][1] = a.scale, by_one[i][0] = by_one[i][1] = 1;
   const Heads<bfloat16> dk_heads = heads_last(dk_out, a.kv_heads, a.keys, D);
   const Heads<bfloat16> dv_heads = heads_last(dv_out, a.kv_heads, a.keys, D);
-  write_rows<D, B::BLOCKS>(dk, by_scale, memory + B::FIRST, own, dk_heads.of(b, kv_head), dk_heads.row, first, a.keys);
-  write_rows<D, B::BLOCKS>(dv, by_one, memory + B::SECOND, own, dv_heads.of(b, kv_head), dv_heads.row, first, a.keys);
+  write_rows<D, B::SLABS>(dk, by_scale, memory + B::FIRST, first_row, dk_heads.of(b, kv_head), dk_heads.row, first,
+                          a.keys);
+  write_rows<D, B::SLABS>(dv, by_one, memory + B::SECOND, first_row, dv_heads.of(b, kv_head), dv_heads.row, first,
+                          a.keys);
 }
 
 template <int D, class Drop>
@@ -166,7 +168,7 @@ __device__ __forceinline__ void gradient_of_queries(const Attention<bfloat16>& a
   DYNAMIC_SHARED(bfloat16, memory);
   const int b = blockIdx.x / a.heads, h = blockIdx.x % a.heads, lane = threadIdx.x % WARP;
   const int first = (gridDim.y - 1 - blockIdx.y) * B::ROWS;  // causal, the last queries take longest: they go first
-  const int own = threadIdx.x / WARP * 16 * B::BLOCKS;       // this warp's first row of the tile
+  const int first_row = threadIdx.x / WARP * 16 * B::SLABS;       // this warp's first row of the tile
   const Visibility visibility = a.visibility(b, h);
   const Drop of_head = dropout.of(blockIdx.x);
   const int seen = visibility.keys_seen(first + B::ROWS);
@@ -177,10 +179,10 @@ __device__ __forceinline__ void gradient_of_queries(const Attention<bfloat16>& a
     commit_copies();
   };
 
-  float logarithm[B::BLOCKS][2], d[B::BLOCKS][2], factor[B::BLOCKS][2];
-  const int64_t at = (int64_t)blockIdx.x * padded(a.queries) + first + own + lane / 4;
+  float logarithm[B::SLABS][2], d[B::SLABS][2], factor[B::SLABS][2];
+  const int64_t at = (int64_t)blockIdx.x * padded(a.queries) + first + first_row + lane / 4;
 #pragma unroll
-  for (int i = 0; i < B::BLOCKS; ++i)
+  for (int i = 0; i < B::SLABS; ++i)
 #pragma unroll
     for (int lower = 0; lower < 2; ++lower) {
       logarithm[i][lower] = logarithms[at + 16 * i + 8 * lower];
@@ -188,35 +190,35 @@ __device__ __forceinline__ void gradient_of_queries(const Attention<bfloat16>& a
       factor[i][lower] = a.scale;
     }
 
-  float dq[B::BLOCKS][D / 8][4];
+  float dq[B::SLABS][D / 8][4];
   set_to_zero(dq);
   copy_rows<D, B::ROWS>(memory + B::FIRST, a.q.of(b, h), a.q.row, first, a.queries);
   copy_rows<D, B::ROWS>(memory + B::SECOND, d_o.of(b, h), d_o.row, first, a.queries);
   copy_keys(0);
 #pragma unroll 1
   for (int key = 0; key < seen; key += B::STEP) {
-    Kept<Drop, false, B::BLOCKS, B::STEP / 8> kept;
-    kept.read(of_head, first + own, key);
+    Kept<Drop, false, B::SLABS, B::STEP / 8> kept;
+    kept.read(of_head, first + first_row, key);
     wait_for_copies<0>();
     __syncthreads();
     if (key + B::STEP < seen) copy_keys(key + B::STEP);
     const bfloat16 *k = memory + B::STEPS + key / B::STEP % 2 * B::STAGE, *v = k + B::STEP * D;
-    float p[B::BLOCKS][B::STEP / 8][4], ds[B::BLOCKS][B::STEP / 8][4];
+    float p[B::SLABS][B::STEP / 8][4], ds[B::SLABS][B::STEP / 8][4];
     set_to_zero(p);
-    multiply_rows<D, B::BLOCKS, B::STEP>(p, memory + B::FIRST, own, k);
+    multiply_rows<D, B::SLABS, B::STEP>(p, memory + B::FIRST, first_row, k);
     weights(p, a.scale * LOG2_E, [&](int i, int, int r) { return logarithm[i][r / 2]; });
-    hide<false>(p, visibility, first + own, key, 0.0f);
+    hide<false>(p, visibility, first + first_row, key, 0.0f);
     const auto d_of = [&](int i, int, int r) { return d[i][r / 2]; };
     begin_score_gradients<Drop>(ds, d_of);
-    multiply_rows<D, B::BLOCKS, B::STEP>(ds, memory + B::SECOND, own, v);
+    multiply_rows<D, B::SLABS, B::STEP>(ds, memory + B::SECOND, first_row, v);
     score_gradients(ds, p, dropout, kept, d_of);
-    multiply_weights<D, B::BLOCKS, B::STEP>(dq, ds, k);
+    multiply_weights<D, B::SLABS, B::STEP>(dq, ds, k);
   }
   wait_for_copies<0>();
   note_if_any(!all_finite(dq), unsure + (int64_t)blockIdx.x * gridDim.y + first / B::ROWS,
               reinterpret_cast<int*>(memory + B::STEPS));
   const Heads<bfloat16> heads = heads_last(dq_out, a.heads, a.queries, D);
-  write_rows<D, B::BLOCKS>(dq, factor, memory + B::FIRST, own, heads.of(b, h), heads.row, first, a.queries);
+  write_rows<D, B::SLABS>(dq, factor, memory + B::FIRST, first_row, heads.of(b, h), heads.row, first, a.queries);
 }
 
 constexpr int LANES_A_ROW = 8;

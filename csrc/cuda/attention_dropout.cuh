@@ -56,25 +56,25 @@ struct Dropout {
 // queries and columns keys, or, where KEYS_FIRST, the other way round. A lane reads the bytes of one query, which lie
 // next to each other, and gets the bits that it needs from the others: 2 at a time, or all the lanes' numbers would
 // stay in registers that the products need.
-template <class D, bool KEYS_FIRST, int BLOCKS, int COLUMNS>
+template <class D, bool KEYS_FIRST, int SLABS, int COLUMNS>
 struct Kept {
   __device__ __forceinline__ void read(const D&, int, int) {}  // query, key: of the first row and column
   __device__ __forceinline__ bool stays(int, int, int) const { return true; }
 };
 
-template <int BLOCKS, int COLUMNS>
-struct Kept<Dropout, false, BLOCKS, COLUMNS> {
-  static_assert(BLOCKS <= 2 && COLUMNS % 4 == 0);
+template <int SLABS, int COLUMNS>
+struct Kept<Dropout, false, SLABS, COLUMNS> {
+  static_assert(SLABS <= 2 && COLUMNS % 4 == 0);
   uint32_t words[COLUMNS / 4];  // of 32 keys: of every 8, a pair for each of the lane's queries
 
   __device__ __forceinline__ void read(const Dropout& of_head, int query, int key) {
     const int lane = threadIdx.x % WARP;
 #pragma unroll
     for (int w = 0; w < COLUMNS / 4; ++w) {
-      const uint32_t mine = of_head.bits<32>(query + lane % (16 * BLOCKS), key + 32 * w);
+      const uint32_t mine = of_head.bits<32>(query + lane % (16 * SLABS), key + 32 * w);
       words[w] = 0;
 #pragma unroll 2
-      for (int n = 0; n < 2 * BLOCKS; ++n)
+      for (int n = 0; n < 2 * SLABS; ++n)
         words[w] |= (__shfl_sync(ALL_LANES, mine, lane / 4 + 8 * n) >> lane % 4 * 2 & 0x03030303u) << 2 * n;
     }
   }
@@ -83,14 +83,14 @@ struct Kept<Dropout, false, BLOCKS, COLUMNS> {
   }
 };
 
-template <int BLOCKS>
-struct Kept<Dropout, true, BLOCKS, 4> {
-  static_assert(BLOCKS <= 2);
+template <int SLABS>
+struct Kept<Dropout, true, SLABS, 4> {
+  static_assert(SLABS <= 2);
   uint32_t word;  // for each of the lane's keys, 8 apart, a bit for each of its queries
 
   __device__ __forceinline__ void read(const Dropout& of_head, int query, int key) {
     const int lane = threadIdx.x % WARP;
-    const uint32_t mine = of_head.bits<16 * BLOCKS>(query + lane, key);
+    const uint32_t mine = of_head.bits<16 * SLABS>(query + lane, key);
     word = 0;
 #pragma unroll 2
     for (int n = 0; n < 8; ++n)

@@ -1,5 +1,10 @@
 // Attention in bfloat16 on tensor cores, forward: O = softmax(Q K^T scale) V  [4.2.1] [4.2.2], in tiles, without ever
-// holding the scores (Dao et al. 2022, algorithm 1; Dao 2023, algorithm 1).
+// holding the scores (Dao et al. 2022, algorithm 1; Dao 2023, algorithm 1). With z = q k scale log2 e (attention.cuh),
+// a row has m, l and o of the keys so far, and each tile makes of them
+//
+//   m' = max(m, max z),  l' = 2^(m - m') l + sum 2^(z - m'),  o' = 2^(m - m') o + sum 2^(z - m') v;
+//
+// after the last tile, O = o / l and L = m + log2 l.
 //
 // A block has 128 queries of one head, a warp 32 of them: fragments of keys and values, once read from shared memory,
 // serve two products each, or shared memory couldn't keep up with the tensor cores. The weights of a tile go from the
@@ -11,39 +16,41 @@
 //     96       32             48 KB            3      4                                               2
 //    128       32             64 KB            2      3                                               2
 //
-// A key that a query may not see changes nothing for it, even if its values are NaN: its score becomes -infinity, its
-// weight 0. Only 0 times NaN is NaN in the second product. And z - m, a multiply-add, is far from 0 for the largest z
-// where that is beyond 2^30. So a tile in which a result isn't finite, or a sum is 0, is noted as unsure, and
-// attention_plain_forward.cu, which has neither weakness, does it once more; its other blocks look at one byte and end.
+// (SM: a multiprocessor.) A key that a query may not see should change nothing for it, even if its values are NaN. Its
+// score becomes -infinity, its weight 0; but in the second product 0 times NaN is NaN. And z - m, one multiply-add,
+// isn't rounded where m was: beyond 2^30 the largest 2^(z - m), which should be 1, may be 0 or infinity. A tile in
+// which either shows, a result that isn't finite or a sum of 0, is noted as unsure. attention_plain_forward.cu, which
+// has neither weakness, computes those again; its other blocks look at one byte and end.
 #include "attention_dropout.cuh"
 #include "attention_tile.cuh"
 
 template <int D>
 struct Forward {
-  static constexpr int BLOCKS = 2;  // of 16 queries, for each warp
-  static constexpr int QUERIES = 16 * BLOCKS * WARPS;
+  static constexpr int SLABS = 2;  // of 16 queries, the rows of a fragment, for each warp
+  static constexpr int QUERIES = 16 * SLABS * WARPS;
   static constexpr int KEYS = D <= 64 ? 64 : 32;
   static constexpr int BLOCKS_ON_SM = D == 32 ? 3 : 2;
   static_assert(QUERIES == PADDED);
 
-  // Shared memory: queries, then twice a tile of keys and one of values.
+  // Shared memory, in elements: queries at 0; a stage's keys at K, its values at V; the other stage STAGE further on.
   static constexpr int K = QUERIES * D, V = K + KEYS * D, STAGE = 2 * KEYS * D;
 
-  float o[BLOCKS][D / 8][4];               // O so far, not yet divided
-  float top[BLOCKS][2], total[BLOCKS][2];  // m and the sum of this thread's 2^(z - m), of rows g and g + 8
+  float o[SLABS][D / 8][4];               // O so far, not yet divided
+  // m, and this lane's part of l, of the rows g and g + 8 of each slab, g = lane / 4 (mma.cuh).
+  float top[SLABS][2], total[SLABS][2];
 
   __device__ __forceinline__ void begin() {
     set_to_zero(o);
 #pragma unroll
-    for (int i = 0; i < BLOCKS; ++i) top[i][0] = top[i][1] = -INFINITY, total[i][0] = total[i][1] = 0;
+    for (int i = 0; i < SLABS; ++i) top[i][0] = top[i][1] = -INFINITY, total[i][0] = total[i][1] = 0;
   }
 
   // Scores of one tile become 2^(z - m), for m of all keys so far; what was summed so far fades to fit. Those that
   // dropout drops become 0 once they are summed.
   template <class Stays>
-  __device__ __forceinline__ void exponentials(float (&s)[BLOCKS][KEYS / 8][4], float to_z, const Stays& kept) {
+  __device__ __forceinline__ void exponentials(float (&s)[SLABS][KEYS / 8][4], float to_z, const Stays& kept) {
 #pragma unroll
-    for (int i = 0; i < BLOCKS; ++i)
+    for (int i = 0; i < SLABS; ++i)
 #pragma unroll
       for (int lower = 0; lower < 2; ++lower) {
         float largest = -INFINITY;
@@ -53,7 +60,7 @@ struct Forward {
         largest = fmaxf(largest, __shfl_xor_sync(ALL_LANES, largest, 2));
         const float before = top[i][lower], m = fmaxf(before, largest * to_z);
         const float shift = m == -INFINITY ? 0 : m;  // -infinity - -infinity would be NaN
-        const float fade = exp2_approximate(before - shift);
+        const float fade = exp2_approximate(before - shift);  // 2^(m - m')
         float sum = 0;
 #pragma unroll
         for (int j = 0; j < KEYS / 8; ++j)
@@ -78,7 +85,7 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
   DYNAMIC_SHARED(bfloat16, memory);
   const int b = blockIdx.x / a.heads, h = blockIdx.x % a.heads, lane = threadIdx.x % WARP;
   const int first = (gridDim.y - 1 - blockIdx.y) * F::QUERIES;  // causal, the last queries take longest: they go first
-  const int own = threadIdx.x / WARP * 16 * F::BLOCKS;          // this warp's first row of the tile
+  const int first_row = threadIdx.x / WARP * 16 * F::SLABS;          // this warp's first row of the tile
   const Visibility visibility = a.visibility(b, h);
   const Drop of_head = dropout.of(blockIdx.x);
   const int seen = visibility.keys_seen(first + F::QUERIES);
@@ -95,25 +102,25 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
   copy_keys(0);
 #pragma unroll 1
   for (int key = 0; key < seen; key += F::KEYS) {
-    Kept<Drop, false, F::BLOCKS, F::KEYS / 8> kept;
-    kept.read(of_head, first + own, key);
+    Kept<Drop, false, F::SLABS, F::KEYS / 8> kept;
+    kept.read(of_head, first + first_row, key);
     wait_for_copies<0>();
     __syncthreads();  // this tile has come, and everyone is done with the other, whose place the next one takes
     if (key + F::KEYS < seen) copy_keys(key + F::KEYS);
     const bfloat16* stage = memory + key / F::KEYS % 2 * F::STAGE;
-    float s[F::BLOCKS][F::KEYS / 8][4];
+    float s[F::SLABS][F::KEYS / 8][4];
     set_to_zero(s);
-    multiply_rows<D, F::BLOCKS, F::KEYS>(s, memory, own, stage + F::K);
-    hide<false>(s, visibility, first + own, key, -INFINITY);
+    multiply_rows<D, F::SLABS, F::KEYS>(s, memory, first_row, stage + F::K);
+    hide<false>(s, visibility, first + first_row, key, -INFINITY);
     f.exponentials(s, a.scale * LOG2_E, kept);
-    multiply_weights<D, F::BLOCKS, F::KEYS>(f.o, s, stage + F::V);
+    multiply_weights<D, F::SLABS, F::KEYS>(f.o, s, stage + F::V);
   }
   wait_for_copies<0>();
 
-  float factor[F::BLOCKS][2];
+  float factor[F::SLABS][2];
   bool unsure_row = false;
 #pragma unroll
-  for (int i = 0; i < F::BLOCKS; ++i)
+  for (int i = 0; i < F::SLABS; ++i)
 #pragma unroll
     for (int lower = 0; lower < 2; ++lower) {
       float total = f.total[i][lower];
@@ -121,7 +128,7 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
       total += __shfl_xor_sync(ALL_LANES, total, 2);
       factor[i][lower] = total == 0 ? 0 : of_head.scale / total;
       unsure_row = unsure_row || (total == 0 && f.top[i][lower] != -INFINITY);
-      const int row = first + own + 16 * i + 8 * lower + lane / 4;
+      const int row = first + first_row + 16 * i + 8 * lower + lane / 4;
       const bool sees_any = row < a.queries && total != 0;
       if (lane % 4 == 0)
         logarithms[(int64_t)blockIdx.x * padded(a.queries) + row] =
@@ -130,7 +137,7 @@ __device__ __forceinline__ void attention_forward(const Attention<bfloat16>& a, 
   note_if_any(unsure_row || !all_finite(f.o), unsure + (int64_t)blockIdx.x * gridDim.y + first / F::QUERIES,
               reinterpret_cast<int*>(memory + F::K));
   const Heads<bfloat16> o = heads_last(out, a.heads, a.queries, D);
-  write_rows<D, F::BLOCKS>(f.o, factor, memory, own, o.of(b, h), o.row, first, a.queries);
+  write_rows<D, F::SLABS>(f.o, factor, memory, first_row, o.of(b, h), o.row, first, a.queries);
 }
 
 // q, k, v: (batch, heads, time, D), 16 bytes at a time; o: (batch, queries, heads, D);

@@ -8,6 +8,8 @@
 constexpr int WARPS = 4;
 constexpr int THREADS = WARPS * WARP;
 
+// Shared memory has 32 banks of 4 bytes: what lies at one place modulo 128 bytes is read one after the other.
+//
 // Element 8 chunk of a row, in a tile of rows of D. ldmatrix reads 8 rows at one chunk, 16 bytes each: without a bank
 // conflict only if they lie at 8 different places modulo 128 bytes. Rows of a multiple of 128 bytes begin at one place,
 // so a row's chunks change places by its number modulo 8; rows of 64 more begin at two places in turn, so they change
@@ -17,7 +19,8 @@ __device__ __forceinline__ int place(int row, int chunk) {
   static_assert(D % 32 == 0);
   constexpr int SWAPPED = D % 64 == 0 ? 8 : 4;  // chunks among which one changes places
   const int by = D % 64 == 0 ? row & 7 : row >> 1 & 3;
-  return row * D + 8 * ((chunk & -SWAPPED) + ((chunk & (SWAPPED - 1)) ^ by));  // so that the first part is a constant
+  // The chunk without its lowest bits, a constant where the loop over chunks is unrolled, and these bits, changed.
+  return row * D + 8 * ((chunk & -SWAPPED) + ((chunk & (SWAPPED - 1)) ^ by));
 }
 
 // Begins to copy rows first, first + 1, ... of a head into a tile; zeros for those that it doesn't have.
@@ -31,24 +34,24 @@ __device__ __forceinline__ void copy_rows(bfloat16* tile, const bfloat16* head, 
   }
 }
 
-// c += A B^T for A, 16 BLOCKS rows of a tile from `a_row` on, and B, COLUMNS rows of another. UNROLLED: how many
+// c += A B^T for A, 16 SLABS rows of a tile from `a_row` on, and B, COLUMNS rows of another. UNROLLED: how many
 // fragments of a row at a time; 4 are enough to have the next on their way.
-template <int D, int BLOCKS, int COLUMNS, int UNROLLED = 4>
-__device__ __forceinline__ void multiply_rows(float (&c)[BLOCKS][COLUMNS / 8][4], const bfloat16* a, int a_row,
+template <int D, int SLABS, int COLUMNS, int UNROLLED = 4>
+__device__ __forceinline__ void multiply_rows(float (&c)[SLABS][COLUMNS / 8][4], const bfloat16* a, int a_row,
                                               const bfloat16* b) {
   const int lane = threadIdx.x % WARP;
 #pragma unroll UNROLLED
   for (int k = 0; k < D / 16; ++k) {
-    uint32_t of_a[BLOCKS][4];
+    uint32_t of_a[SLABS][4];
 #pragma unroll
-    for (int i = 0; i < BLOCKS; ++i)  // 8 x 8 matrices: upper left, lower left, upper right, lower right
+    for (int i = 0; i < SLABS; ++i)  // 8 x 8 matrices: upper left, lower left, upper right, lower right
       ldmatrix_x4(of_a[i], a, place<D>(a_row + 16 * i + lane % 16, 2 * k + lane / 16));
 #pragma unroll
     for (int j = 0; j < COLUMNS / 16; ++j) {
       uint32_t of_b[4];  // columns of B^T are rows of B: registers 0 and 1 of the first 8, 2 and 3 of the next
       ldmatrix_x4(of_b, b, place<D>(16 * j + lane / 16 * 8 + lane % 8, 2 * k + lane / 8 % 2));
 #pragma unroll
-      for (int i = 0; i < BLOCKS; ++i) {
+      for (int i = 0; i < SLABS; ++i) {
         mma_m16n8k16(c[i][2 * j], of_a[i], of_b[0], of_b[1]);
         mma_m16n8k16(c[i][2 * j + 1], of_a[i], of_b[2], of_b[3]);
       }
@@ -57,15 +60,15 @@ __device__ __forceinline__ void multiply_rows(float (&c)[BLOCKS][COLUMNS / 8][4]
 }
 
 // c += W B for weights W, in float32 as a product left them, rounded to bfloat16 here, and B, DEPTH rows of a tile.
-template <int D, int BLOCKS, int DEPTH>
-__device__ __forceinline__ void multiply_weights(float (&c)[BLOCKS][D / 8][4], const float (&w)[BLOCKS][DEPTH / 8][4],
+template <int D, int SLABS, int DEPTH>
+__device__ __forceinline__ void multiply_weights(float (&c)[SLABS][D / 8][4], const float (&w)[SLABS][DEPTH / 8][4],
                                                  const bfloat16* b) {
   const int lane = threadIdx.x % WARP;
 #pragma unroll
   for (int k = 0; k < DEPTH / 16; ++k) {
-    uint32_t of_w[BLOCKS][4];
+    uint32_t of_w[SLABS][4];
 #pragma unroll
-    for (int i = 0; i < BLOCKS; ++i)
+    for (int i = 0; i < SLABS; ++i)
 #pragma unroll
       for (int r = 0; r < 4; ++r) {
         const float(&half)[4] = w[i][2 * k + r / 2];
@@ -76,7 +79,7 @@ __device__ __forceinline__ void multiply_weights(float (&c)[BLOCKS][D / 8][4], c
       uint32_t of_b[4];  // registers 0 and 1 of the first 8 columns, 2 and 3 of the next
       ldmatrix_x4_trans(of_b, b, place<D>(16 * k + lane % 16, 2 * j + lane / 16));
 #pragma unroll
-      for (int i = 0; i < BLOCKS; ++i) {
+      for (int i = 0; i < SLABS; ++i) {
         mma_m16n8k16(c[i][2 * j], of_w[i], of_b[0], of_b[1]);
         mma_m16n8k16(c[i][2 * j + 1], of_w[i], of_b[2], of_b[3]);
       }
@@ -84,10 +87,10 @@ __device__ __forceinline__ void multiply_weights(float (&c)[BLOCKS][D / 8][4], c
   }
 }
 
-template <int BLOCKS, int COLUMNS>
-__device__ __forceinline__ void set_to_zero(float (&c)[BLOCKS][COLUMNS][4]) {
+template <int SLABS, int COLUMNS>
+__device__ __forceinline__ void set_to_zero(float (&c)[SLABS][COLUMNS][4]) {
 #pragma unroll
-  for (int i = 0; i < BLOCKS; ++i)
+  for (int i = 0; i < SLABS; ++i)
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
@@ -96,11 +99,11 @@ __device__ __forceinline__ void set_to_zero(float (&c)[BLOCKS][COLUMNS][4]) {
 
 // Scores (or weights) of keys that a query doesn't see become `hidden`. Rows are queries and columns keys, or, where
 // KEYS_FIRST, the other way round; query, key: those of the first row and column.
-template <bool KEYS_FIRST, int BLOCKS, int COLUMNS>
-__device__ __forceinline__ void hide(float (&c)[BLOCKS][COLUMNS][4], const Visibility& visibility, int query, int key,
+template <bool KEYS_FIRST, int SLABS, int COLUMNS>
+__device__ __forceinline__ void hide(float (&c)[SLABS][COLUMNS][4], const Visibility& visibility, int query, int key,
                                      float hidden) {
   const int lane = threadIdx.x % WARP;
-  const bool in_order = visibility.all_in_order(query, key + (KEYS_FIRST ? 16 * BLOCKS : 8 * COLUMNS));
+  const bool in_order = visibility.all_in_order(query, key + (KEYS_FIRST ? 16 * SLABS : 8 * COLUMNS));
   const auto query_of = [&](int i, int j, int r) {
     return query + (KEYS_FIRST ? 8 * j + lane % 4 * 2 + r % 2 : 16 * i + lane / 4 + r / 2 * 8);
   };
@@ -109,7 +112,7 @@ __device__ __forceinline__ void hide(float (&c)[BLOCKS][COLUMNS][4], const Visib
   };
   if (!in_order) {
 #pragma unroll
-    for (int i = 0; i < BLOCKS; ++i)
+    for (int i = 0; i < SLABS; ++i)
 #pragma unroll
       for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
@@ -117,15 +120,15 @@ __device__ __forceinline__ void hide(float (&c)[BLOCKS][COLUMNS][4], const Visib
           if (!visibility.in_order(query_of(i, j, r), key_of(i, j, r))) c[i][j][r] = hidden;
   }
   if (!visibility.mask) return;
-  static_assert(BLOCKS * COLUMNS * 4 <= 64);
+  static_assert(SLABS * COLUMNS * 4 <= 64);
   uint64_t seen = 0;  // a bit for each score
 #pragma unroll 4      // few registers: the bytes of the mask come a few at a time
-  for (int n = 0; n < BLOCKS * COLUMNS * 4; ++n) {
+  for (int n = 0; n < SLABS * COLUMNS * 4; ++n) {
     const int i = n / (4 * COLUMNS), j = n / 4 % COLUMNS, r = n % 4;
     seen |= (uint64_t)visibility.unmasked(query_of(i, j, r), key_of(i, j, r)) << n;
   }
 #pragma unroll
-  for (int i = 0; i < BLOCKS; ++i)
+  for (int i = 0; i < SLABS; ++i)
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll
@@ -135,8 +138,8 @@ __device__ __forceinline__ void hide(float (&c)[BLOCKS][COLUMNS][4], const Visib
 
 // Rows of the result, times a factor for each, by way of the warp's own rows of a tile, so that 16 bytes are written at
 // a time. Rows a_row + ... of the tile become rows first + a_row + ... of the head, as far as it has them.
-template <int D, int BLOCKS>
-__device__ __forceinline__ void write_rows(const float (&c)[BLOCKS][D / 8][4], const float (&factor)[BLOCKS][2],
+template <int D, int SLABS>
+__device__ __forceinline__ void write_rows(const float (&c)[SLABS][D / 8][4], const float (&factor)[SLABS][2],
                                            bfloat16* tile, int a_row, bfloat16* head, int64_t row_step, int first,
                                            int rows) {
   const int lane = threadIdx.x % WARP;
@@ -144,7 +147,7 @@ __device__ __forceinline__ void write_rows(const float (&c)[BLOCKS][D / 8][4], c
 #pragma unroll
   for (int j = 0; j < D / 8; ++j)
 #pragma unroll
-    for (int i = 0; i < BLOCKS; ++i)
+    for (int i = 0; i < SLABS; ++i)
 #pragma unroll
       for (int lower = 0; lower < 2; ++lower) {
         const int row = a_row + 16 * i + 8 * lower + lane / 4;
@@ -153,18 +156,18 @@ __device__ __forceinline__ void write_rows(const float (&c)[BLOCKS][D / 8][4], c
       }
   __syncwarp();
 #pragma unroll 4
-  for (int i = lane; i < BLOCKS * 16 * D / 8; i += WARP) {
+  for (int i = lane; i < SLABS * 16 * D / 8; i += WARP) {
     const int row = a_row + i / (D / 8), chunk = i % (D / 8);
     if (first + row < rows)
       store_pack(head + (first + row) * row_step + chunk * 8, load_pack(tile + place<D>(row, chunk)));
   }
 }
 
-template <int BLOCKS, int COLUMNS>
-__device__ __forceinline__ bool all_finite(const float (&c)[BLOCKS][COLUMNS][4]) {
+template <int SLABS, int COLUMNS>
+__device__ __forceinline__ bool all_finite(const float (&c)[SLABS][COLUMNS][4]) {
   float nothing = 0;
 #pragma unroll
-  for (int i = 0; i < BLOCKS; ++i)
+  for (int i = 0; i < SLABS; ++i)
 #pragma unroll
     for (int j = 0; j < COLUMNS; ++j)
 #pragma unroll

@@ -58,15 +58,15 @@ __device__ __forceinline__ void one_row(T* logits, const int64_t* targets, float
   MaxSum total = nothing_yet();
   for_logits(row, classes, [&](T*, auto& values) { include(total, values); });
   total = team_max_sum(total);
-  if (threadIdx.x == 0) losses[blockIdx.x] = logf(total.y) - (of_target - total.x);
+  if (threadIdx.x == 0) losses[blockIdx.x] = logf(total.sum) - (of_target - total.max);
   if (!gradient) return;
-  const float factor = *scale / total.y;
+  const float factor = *scale / total.sum;
   for_logits(row, classes, [&](T* address, auto& values) {
-    for (float& x : values) x = __expf(x - total.x) * factor;
+    for (float& x : values) x = __expf(x - total.max) * factor;
     store_floats(address, values);
   });
   __syncthreads();
-  if (threadIdx.x == 0) row[target] = from_float<T>(__expf(of_target - total.x) * factor - *scale);
+  if (threadIdx.x == 0) row[target] = from_float<T>(__expf(of_target - total.max) * factor - *scale);
 }
 
 #define LOSS(T, NAME)                                                                                     \

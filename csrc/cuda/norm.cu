@@ -32,7 +32,7 @@ __device__ __forceinline__ void forward_rows(const Forward<T>& a) {
 #pragma unroll
     for (int k = 0; k < N; ++k) x[k] += added[k];
   };
-  float held[(N > 1 ? HELD : HELD / 4) / N][N];  // one by one they need more registers
+  float held[(N > 1 ? HELD : HELD / 4) / N][N];  // one by one each has an address and a test of its own
   hold<N>(n, held, load);
 
   float sum = 0;
@@ -80,32 +80,32 @@ struct Backward {
 };
 
 // Adds the other teams' sums to those of the first, in their order.
-template <int M, int CHUNKS>
-__device__ __forceinline__ void gather_teams(float (&sums)[CHUNKS][M]) {
+template <int M, int PACKS>
+__device__ __forceinline__ void gather_teams(float (&sums)[PACKS][M]) {
   DYNAMIC_SHARED(float, shared);
   for (int team = 1; team < blockDim.y; ++team) {
     __syncthreads();
 #pragma unroll
-    for (int i = 0; i < CHUNKS * M; ++i)
+    for (int i = 0; i < PACKS * M; ++i)
       if (threadIdx.y == team) shared[i * blockDim.x + threadIdx.x] = sums[i / M][i % M];
     __syncthreads();
 #pragma unroll
-    for (int i = 0; i < CHUNKS * M; ++i)
+    for (int i = 0; i < PACKS * M; ++i)
       if (threadIdx.y == 0) sums[i / M][i % M] += shared[i * blockDim.x + threadIdx.x];
   }
 }
 
 // dx = (dx^ - mean(dx^) - x^ mean(dx^ x^)) inverse, dx^ = weight dy; RMS norm without the middle term.
 // dweight = sum of dy x^, dbias = sum of dy: a thread has the sums of its columns in registers over all of its rows.
-// CHUNKS of a row are held; of a LONG one the rest is read again.
-template <int N, int CHUNKS, bool LONG, class T>
+// PACKS of a row are held; of a LONG one the rest is read again.
+template <int N, int PACKS, bool LONG, class T>
 __device__ __forceinline__ void backward_rows(const Backward<T>& a) {
-  constexpr int M = 2 * N;  // of a chunk: N elements of x^, then N of dy
+  constexpr int M = 2 * N;  // of a pack: N elements of x^, then N of dy
   float* const dweight = a.parts ? a.parts + (int64_t)blockIdx.x * a.d : nullptr;
   float* const dbias = dweight + (int64_t)gridDim.x * a.d;
-  float sums[CHUNKS][M] = {};
+  float sums[PACKS][M] = {};
   if (LONG && dweight)  // the sums of columns that aren't held are in memory, each touched by one thread
-    for (int j = CHUNKS * blockDim.x * N + threadIdx.x; j < a.d; j += blockDim.x) dweight[j] = dbias[j] = 0;
+    for (int j = PACKS * blockDim.x * N + threadIdx.x; j < a.d; j += blockDim.x) dweight[j] = dbias[j] = 0;
 
   for (int64_t first = (int64_t)blockIdx.x * blockDim.y; first < a.rows; first += (int64_t)gridDim.x * blockDim.y) {
     const int64_t row = first + threadIdx.y, at = row * a.d;
@@ -121,7 +121,7 @@ __device__ __forceinline__ void backward_rows(const Backward<T>& a) {
 #pragma unroll
       for (int k = 0; k < N; ++k) w[k] = 1;
     };
-    float held[CHUNKS][M];
+    float held[PACKS][M];
     hold<N>(n, held, load);
 
     const auto for_elements = [&](auto use) {
@@ -136,7 +136,7 @@ __device__ __forceinline__ void backward_rows(const Backward<T>& a) {
       for (int k = 0; k < N; ++k) {
         sum.x += w[k] * v[N + k];
         sum.y += w[k] * v[N + k] * v[k];
-        if (i < CHUNKS) {
+        if (i < PACKS) {
           sums[i][k] += v[N + k] * v[k];
           sums[i][N + k] += v[N + k];
         } else if (LONG && dweight) {
@@ -160,7 +160,7 @@ __device__ __forceinline__ void backward_rows(const Backward<T>& a) {
   gather_teams(sums);
   if (threadIdx.y > 0) return;
 #pragma unroll
-  for (int i = 0; i < CHUNKS; ++i) {
+  for (int i = 0; i < PACKS; ++i) {
     const int j = (i * blockDim.x + threadIdx.x) * N;
     if (j >= a.d) continue;
 #pragma unroll

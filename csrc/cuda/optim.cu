@@ -10,7 +10,7 @@ constexpr int THREADS = 256;
 constexpr int64_t CHUNK = 1 << 14;  // elements; minillm/kernels/cuda/optim.py cuts the arrays
 
 enum Row { SIZE, DECAYS, FIRST_ADDRESS };
-enum Constant { GAIN1, GAIN2, EPS, STEP, ROOT, KEPT };  // of the 8 floats that change from step to step
+enum Constant { GAIN1, GAIN2, EPS, STEP, ROOT, KEPT, SCALE };  // of the 8 floats of a step; the last is unused
 
 struct Chunk {
   int64_t array, begin, size;
@@ -31,7 +31,8 @@ struct Adam {
 };
 
 // With g scaled:  m <- m + (1 - beta1)(g - m);  v <- v + (1 - beta2)(g^2 - v);
-// theta <- kept theta - step m / (root sqrt(v) + eps)
+// theta <- kept theta - step m / (root sqrt(v) + eps).  At step t, with learning rate lr and weight decay lambda:
+// step = lr / (1 - beta1^t), root = 1 / sqrt(1 - beta2^t), kept = 1 - lr lambda, gain1 = 1 - beta1, gain2 = 1 - beta2.
 __device__ __forceinline__ void update(float& theta, float g, float& m, float& v, const Adam& c) {
   g *= c.scale;
   m += c.gain1 * (g - m);
@@ -39,7 +40,8 @@ __device__ __forceinline__ void update(float& theta, float g, float& m, float& v
   theta = theta * c.kept - c.step * (m / (sqrtf(v) * c.root + c.eps));
 }
 
-// addresses: theta, g, m, v; constants: 8 floats; scale: 1 float, of the gradients; NaN leaves everything as it is.
+// addresses: theta, g, m, v; constants: 8 floats; scale: 1 float, theirs (SCALE) or another, of the
+// gradients; NaN leaves everything as it is.
 extern "C" __global__ __launch_bounds__(THREADS) void adam_step(const int* chunks, const int64_t* table, int64_t count,
                                                                 const float* constants, const float* scale) {
   const Chunk chunk = this_chunk(chunks, table);

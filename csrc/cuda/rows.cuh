@@ -1,41 +1,42 @@
 // What kernels over rows share: a team of threads for each row, and the sum of exponentials in one read
 // (Milakov & Gimelshein 2018, algorithm 3).
 //
-// A block is (threads of a team, teams): the threads of one threadIdx.y have a row, and share its packs in turn.
+// A block is (threads of a team, teams): the threads of one threadIdx.y are a team and have a row. Thread t of a team
+// of T takes the row's packs t, t + T, t + 2 T ... N: elements of a pack, 1 where they are read one by one. M: floats
+// held of a pack: N, or more where several arrays are read. PACKS: packs that a thread keeps in registers.
 #pragma once
 
 #include "floats.cuh"
 
-// load(j, values) for this thread's chunks of a row of n elements, j = 0, N, 2 N ... The values of the first CHUNKS are
-// kept in registers. M is how many there are for a chunk: N, or more where several arrays are read.
-template <int N, int M, int CHUNKS, class Load>
-__device__ __forceinline__ void hold(int n, float (&held)[CHUNKS][M], Load load) {
+// load(j, values) for this thread's first PACKS packs of a row of n elements; j: a pack's first element.
+template <int N, int M, int PACKS, class Load>
+__device__ __forceinline__ void hold(int n, float (&held)[PACKS][M], Load load) {
 #pragma unroll
-  for (int i = 0; i < CHUNKS; ++i) {
+  for (int i = 0; i < PACKS; ++i) {
     const int j = (i * blockDim.x + threadIdx.x) * N;
     if (j < n) load(j, held[i]);
   }
 }
 
-// use(i, j, values) for the chunks held, i of CHUNKS.
-template <int N, int M, int CHUNKS, class Use>
-__device__ __forceinline__ void for_held(int n, float (&held)[CHUNKS][M], Use use) {
+// use(i, j, values) for the packs held, i of PACKS.
+template <int N, int M, int PACKS, class Use>
+__device__ __forceinline__ void for_held(int n, float (&held)[PACKS][M], Use use) {
 #pragma unroll
-  for (int i = 0; i < CHUNKS; ++i) {
+  for (int i = 0; i < PACKS; ++i) {
     const int j = (i * blockDim.x + threadIdx.x) * N;
     if (j < n) use(i, j, held[i]);
   }
 }
 
-// The same, and then for the chunks that are not held: they are read once more, and their i is CHUNKS, a constant, so
+// The same, and then for the packs that are not held: they are read once more, and their i is PACKS, a constant, so
 // that what depends on it is decided by the compiler.
-template <int N, int M, int CHUNKS, class Load, class Use>
-__device__ __forceinline__ void for_row(int n, float (&held)[CHUNKS][M], Load load, Use use) {
+template <int N, int M, int PACKS, class Load, class Use>
+__device__ __forceinline__ void for_row(int n, float (&held)[PACKS][M], Load load, Use use) {
   for_held<N>(n, held, use);
-  for (int j = (CHUNKS * blockDim.x + threadIdx.x) * N; j < n; j += blockDim.x * N) {
+  for (int j = (PACKS * blockDim.x + threadIdx.x) * N; j < n; j += blockDim.x * N) {
     float values[M];
     load(j, values);
-    use(CHUNKS, j, values);
+    use(PACKS, j, values);
   }
 }
 
@@ -71,27 +72,32 @@ __device__ __forceinline__ float2 team_sum(float2 x) {
 
 constexpr float LOWEST = -3.402823466e38f;
 
-// x: the largest element so far, at least LOWEST; y: the sum of exp(element - x). So a row that is all -infinity has
-// the sum 0, not NaN. A NaN is no maximum, but makes the sum NaN.
-using MaxSum = float2;
+// max: the largest element so far, at least LOWEST; sum: of exp(element - max). So a row that is all -infinity has the
+// sum 0, not NaN. A NaN is no maximum, but makes the sum NaN.
+struct MaxSum {
+  float max, sum;
+};
 
-__device__ __forceinline__ MaxSum nothing_yet() { return make_float2(LOWEST, 0); }
+__device__ __forceinline__ MaxSum nothing_yet() { return {LOWEST, 0}; }
+__device__ __forceinline__ MaxSum from_lane(MaxSum x, int mask) {
+  return {from_lane(x.max, mask), from_lane(x.sum, mask)};
+}
 
 template <int N>
 __device__ __forceinline__ void include(MaxSum& total, const float (&values)[N]) {
-  float largest = total.x;
+  float largest = total.max;
 #pragma unroll
   for (int k = 0; k < N; ++k) largest = fmaxf(largest, values[k]);
-  float sum = total.y * __expf(total.x - largest);
+  float sum = total.sum * __expf(total.max - largest);
 #pragma unroll
   for (int k = 0; k < N; ++k) sum += __expf(values[k] - largest);
-  total = make_float2(largest, sum);
+  total = {largest, sum};
 }
 
 __device__ __forceinline__ MaxSum team_max_sum(MaxSum total) {
   return join_team(total, nothing_yet(), [](MaxSum a, MaxSum b) {
-    const bool first = a.x >= b.x;  // its sum stays: so both lanes of a pair have the same bits
+    const bool first = a.max >= b.max;  // its sum stays: so both lanes of a pair have the same bits
     const MaxSum large = first ? a : b, small = first ? b : a;
-    return make_float2(large.x, large.y + small.y * __expf(small.x - large.x));
+    return MaxSum{large.max, large.sum + small.sum * __expf(small.max - large.max)};
   });
 }

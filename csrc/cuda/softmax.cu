@@ -4,56 +4,60 @@
 
 constexpr int MOST_THREADS = 256;
 constexpr int HELD = 32;  // elements that a thread keeps, of the one array in forward, of both together in backward
-constexpr float TINY = 1.175494351e-38f;  // the smallest normal number
+constexpr float TINY = 1.175494351e-38f;  // the smallest normal number: no sum below it has its logarithm taken
 
-// How many chunks of M elements a thread keeps; one by one they need more registers.
+// How many packs of M elements a thread keeps. Where elements are read one by one (N = 1), a quarter: each has an
+// address and a test of its own.
 template <int N, int M>
-constexpr int CHUNKS = (N > 1 ? HELD : HELD / 4) / M;
+constexpr int PACKS = (N > 1 ? HELD : HELD / 4) / M;
 
+// p_i = exp(x_i - m) / sum_j exp(x_j - m), m = max x; its logarithm: x_i - m - log(sum_j exp(x_j - m)).
+// A row of -infinity alone has the sum 0, whose logarithm must be finite: -infinity - -infinity would be NaN.
 // x, y: (rows, n). N: elements read at once.
 template <int N, bool LOG, class T>
 __device__ __forceinline__ void forward_rows(const T* x, T* y, int64_t rows, int columns) {
   const int64_t row = (int64_t)blockIdx.x * blockDim.y + threadIdx.y, at = row * columns;
   const int n = row < rows ? columns : 0;  // no early end: barriers are for all teams of the block
   const auto load = [&](int j, float (&values)[N]) { load_floats(x + at + j, values); };
-  float held[CHUNKS<N, N>][N];
+  float held[PACKS<N, N>][N];
   hold<N>(n, held, load);
   MaxSum total = nothing_yet();
   for_row<N>(n, held, load, [&](int, int, float (&values)[N]) { include(total, values); });
   total = team_max_sum(total);
-  const float scale = total.y == 0 ? 1.0f : 1 / total.y;
-  const float log_total = LOG ? logf(total.y < TINY ? TINY : total.y) : 0.0f;
+  const float scale = total.sum == 0 ? 1.0f : 1 / total.sum;
+  const float log_total = LOG ? logf(total.sum < TINY ? TINY : total.sum) : 0.0f;
   for_row<N>(n, held, load, [&](int, int j, float (&values)[N]) {
     float out[N];
 #pragma unroll
     for (int k = 0; k < N; ++k) {
-      const float shifted = values[k] - total.x;
+      const float shifted = values[k] - total.max;
       out[k] = LOG ? shifted - log_total : __expf(shifted) * scale;
     }
     store_floats(y + at + j, out);
   });
 }
 
-// dx = p (dp - sum of dp p); for the logarithm l: dx = dl - exp(l) sum of dl. y: forward's result.
+// dx = p (dp - dot), dot = sum of dp p; for the logarithm l: dx = dl - exp(l) dot, dot = sum of dl.
+// y: forward's result.
 template <int N, bool LOG, class T>
 __device__ __forceinline__ void backward_rows(const T* y, const T* dy, T* dx, int64_t rows, int columns) {
-  constexpr int M = 2 * N;  // of a chunk: N elements of y, then N of dy
+  constexpr int M = 2 * N;  // of a pack: N elements of y, then N of dy
   const int64_t row = (int64_t)blockIdx.x * blockDim.y + threadIdx.y, at = row * columns;
   const int n = row < rows ? columns : 0;
   const auto load = [&](int j, float (&values)[M]) { load_both(y + at + j, dy + at + j, values); };
-  float held[CHUNKS<N, M>][M];
+  float held[PACKS<N, M>][M];
   hold<N>(n, held, load);
-  float sum = 0;
+  float dot = 0;
   for_row<N>(n, held, load, [&](int, int, float (&values)[M]) {
 #pragma unroll
-    for (int k = 0; k < N; ++k) sum += LOG ? values[N + k] : values[N + k] * values[k];
+    for (int k = 0; k < N; ++k) dot += LOG ? values[N + k] : values[N + k] * values[k];
   });
-  sum = team_sum(sum);
+  dot = team_sum(dot);
   for_row<N>(n, held, load, [&](int, int j, float (&values)[M]) {
     float out[N];
 #pragma unroll
     for (int k = 0; k < N; ++k)
-      out[k] = LOG ? values[N + k] - __expf(values[k]) * sum : values[k] * (values[N + k] - sum);
+      out[k] = LOG ? values[N + k] - __expf(values[k]) * dot : values[k] * (values[N + k] - dot);
     store_floats(dx + at + j, out);
   });
 }

@@ -6,6 +6,6 @@ import shutil
 
 os.environ["MINILLM_CUDASIM"] = "1"
 
-# Without what the emulator is made of (pip install "minillm[cudasim]", and g++) there is nothing to run them on.
+# Without what the emulator is made of (the extra cudasim, and g++) there is nothing to run them on.
 _MISSING = importlib.util.find_spec("ml_dtypes") is None or shutil.which("g++") is None
 collect_ignore_glob = ["test_*.py"] if _MISSING else []

@@ -45,7 +45,7 @@ SIGNATURES = {
     "attention_backward.attention_deltas": (floats(2), floats(2), floats(1)),
     "attention_backward.attention_dk_dv": (*HEADS, floats(3), floats(3), floats(4), floats(4), floats(4)),
     "attention_backward.attention_dq": (*HEADS, floats(3), floats(3), floats(4), floats(4)),
-    "attention_forward.attention_tiles": (*HEADS, floats(4), floats(3)),
+    "attention_forward.attention_rows": (*HEADS, floats(4), floats(3)),
     "columns.column_sums": (floats(2), floats(1)),
     "embedding.gather_rows": (floats(2), integers(1), floats(2)),
     "embedding.sum_row_groups": (floats(2), integers(1), integers(1), floats(2)),

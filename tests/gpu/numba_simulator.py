@@ -25,7 +25,7 @@ from minillm.registry import OPS
 from minillm.testing import agree
 
 assert config.ENABLE_CUDASIM, "set NUMBA_ENABLE_CUDASIM=1"
-sys.setswitchinterval(1e-4)  # the simulator polls its threads: waiting 5 ms for each turn would double the time
+sys.setswitchinterval(1e-4)  # the simulator polls its threads: waiting 5 ms for each turn takes longer
 
 EXPECTED = "attention cross_entropy embedding gelu gelu_tanh layer_norm linear matmul silu softmax"
 # How many of an op's cases are left to the reference: another axis; dropout; class weights and label smoothing.

@@ -86,12 +86,12 @@ def test_gradients_that_are_not_finite_leave_weights_and_moments_as_they_are():
 
 
 def test_new_constants_in_the_same_memory_are_read_by_the_next_step():
-    """As a captured CUDA graph is used: the same arguments, another step size in them."""
+    """The same arguments, with another step size in them."""
     theta, g, m, v = map(there, state())
-    tensors = optim.tensor_list(theta, g, m, v, decays=DECAYS)
+    lists = optim.array_lists(theta, g, m, v, decays=DECAYS)
     constants = xp.asarray(optim.adam_constants(GAIN1, GAIN2, EPS, 0.5, 2.0, 1.0, 3.0))
     constants.set(optim.adam_constants(GAIN1, GAIN2, EPS, STEP, ROOT, KEPT, 0.3))
-    optim.adam_update(tensors, constants)
+    optim.adam_update(lists, constants)
     assert same([on_cpu(a) for a in (*theta, *m, *v)], after(0.3))
 
 
@@ -132,9 +132,9 @@ def test_arrays_are_scaled_in_place(on_device, offset):
 
 def test_tables_are_made_once_and_anew_for_other_arrays():
     first, second = there(drawn(6)), there(drawn(7))
-    assert optim.tensor_list(first) is optim.tensor_list(list(first))
-    assert optim.tensor_list(first) is not optim.tensor_list(second)
-    assert optim.tensor_list(first).chunks is optim.tensor_list(second).chunks  # of the sizes alone
+    assert optim.array_lists(first) is optim.array_lists(list(first))
+    assert optim.array_lists(first) is not optim.array_lists(second)
+    assert optim.array_lists(first).chunks is optim.array_lists(second).chunks  # of the sizes alone
     before = on_cpu(optim.sum_of_squares(second))
     optim.scale_arrays(first, 2.0)
     assert on_cpu(optim.sum_of_squares(second)) == before
@@ -152,13 +152,13 @@ def test_a_clipped_step_waits_for_nothing():
 def test_lists_that_do_not_fit_are_refused():
     a, b = there(drawn(0)), there(drawn(1))
     with pytest.raises(ValueError, match="differ in length"):
-        optim.tensor_list(a, b[:-1])
+        optim.array_lists(a, b[:-1])
     with pytest.raises(ValueError, match="differ in length"):
-        optim.tensor_list(a, decays=[True])
+        optim.array_lists(a, decays=[True])
     columns = xp.asarray(np.zeros((4, 4), np.float32))[:, 1:]
     for other in (columns, xp.asarray(np.zeros(3))):
         with pytest.raises(ValueError, match="contiguous float32"):
-            optim.tensor_list([other])
+            optim.array_lists([other])
 
 
 @pytest.mark.parametrize("order", [1, 7])

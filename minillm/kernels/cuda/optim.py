@@ -1,7 +1,7 @@
 """AdamW, the gradients' norm and scaling: one launch over all arrays, nothing read back (csrc/cuda/optim.cu).
 
-What changes from step to step lies in device memory: a captured CUDA graph of `adam_update` can be launched again after
-new constants were written there.
+The constants of a step are read from device memory, so that the scale of the gradients can be a number that only the
+GPU knows (`clip_scale`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ SCALE = 6  # its place among the constants
 
 
 @dataclass(frozen=True)
-class TensorList:
+class ArrayLists:
     """Arrays that one launch works on, as its kernel finds them: tables in device memory (csrc/cuda/optim.cu)."""
 
     chunks: Any  # (blocks, 2) int32: which array, and which chunk of it
     table: Any  # int64: a row of sizes, one of flags, one of addresses for each list
-    count: int
-    blocks: int
+    count: int  # arrays in each list
+    blocks: int  # chunks in all: a block for each
 
     def launch(self, kernel: str, *arguments: Any) -> None:
         """A block for each chunk; none for no elements."""
@@ -35,7 +35,7 @@ class TensorList:
             launch("optim", kernel, self.blocks, BLOCK, self.chunks, self.table, np.int64(self.count), *arguments)
 
 
-def tensor_list(*lists: Sequence[Any], decays: Sequence[bool] = ()) -> TensorList:
+def array_lists(*lists: Sequence[Any], decays: Sequence[bool] = ()) -> ArrayLists:
     """Of lists of contiguous float32 arrays, whose n-th arrays are all of one size; a decaying parameter has a True.
 
     The tables are made once, and anew when an array moves. ValueError for other arrays.
@@ -50,17 +50,21 @@ def tensor_list(*lists: Sequence[Any], decays: Sequence[bool] = ()) -> TensorLis
 
 
 def adam_constants(gain1: float, gain2: float, eps: float, step: float, root: float, kept: float, scale: float) -> Any:
-    """The constants of one step as `adam_update` reads them: 8 floats, the last unused."""
+    """The constants of one step as `adam_update` reads them: 8 floats, the last unused.
+
+    At step t, with learning rate lr and weight decay λ: gain1 = 1 − β₁, gain2 = 1 − β₂, step = lr / (1 − β₁ᵗ),
+    root = 1 / √(1 − β₂ᵗ), kept = 1 − lr λ (of arrays that decay); scale: what the gradients are multiplied by.
+    """
     return np.array([gain1, gain2, eps, step, root, kept, scale, 0], np.float32)
 
 
-def adam_update(tensors: TensorList, constants: Any, scale: Any = None) -> None:
-    """One step of AdamW in place; `tensors` is made of theta, g, m and v.
+def adam_update(lists: ArrayLists, constants: Any, scale: Any = None) -> None:
+    """One step of AdamW in place; `lists` is made of theta, g, m and v.
 
     constants: `adam_constants` on the device; scale: one float there, in place of theirs. Where the scale is NaN, as
     `clip_scale` has it for gradients that aren't finite, weights and moments stay as they are.
     """
-    tensors.launch("adam_step", constants, constants[SCALE : SCALE + 1] if scale is None else scale)
+    lists.launch("adam_step", constants, constants[SCALE : SCALE + 1] if scale is None else scale)
 
 
 def adam_step(
@@ -80,16 +84,16 @@ def adam_step(
     """As `minillm._native.adam_step`. scale: a number, or one float in device memory."""
     there = isinstance(scale, array_module().ndarray)
     constants = adam_constants(gain1, gain2, eps, step, root, kept, 1.0 if there else scale)
-    tensors = tensor_list(theta, g, m, v, decays=decays)
-    adam_update(tensors, array_module().asarray(constants), scale if there else None)
+    lists = array_lists(theta, g, m, v, decays=decays)
+    adam_update(lists, array_module().asarray(constants), scale if there else None)
 
 
 def sum_of_squares(arrays: Sequence[Any]) -> Any:
     """Of all elements of contiguous float32 arrays: one float32 (1,) in device memory."""
-    tensors = tensor_list(arrays)
-    parts, total = (array_module().empty(n, np.float32) for n in (tensors.blocks, 1))
-    tensors.launch("sum_of_squares", parts)
-    launch("optim", "sum_parts", 1, BLOCK, parts, np.int64(tensors.blocks), total)
+    lists = array_lists(arrays)
+    parts, total = (array_module().empty(n, np.float32) for n in (lists.blocks, 1))
+    lists.launch("sum_of_squares", parts)
+    launch("optim", "sum_parts", 1, BLOCK, parts, np.int64(lists.blocks), total)
     return total
 
 
@@ -106,16 +110,16 @@ def scale_arrays(arrays: Sequence[Any], factor: Any) -> None:
     factor: a number, or one float in device memory.
     """
     xp = array_module()
-    tensor_list(arrays).launch(
+    array_lists(arrays).launch(
         "scale_arrays", factor if isinstance(factor, xp.ndarray) else xp.full(1, factor, np.float32)
     )
 
 
 @lru_cache(maxsize=16)
-def _tables(xp: Any, sizes: tuple, decays: tuple, addresses: tuple) -> TensorList:
+def _tables(xp: Any, sizes: tuple, decays: tuple, addresses: tuple) -> ArrayLists:
     chunks = _chunks(xp, sizes)
     rows = np.array([*sizes, *decays, *addresses], np.int64)
-    return TensorList(chunks, xp.asarray(rows), len(sizes), len(chunks))
+    return ArrayLists(chunks, xp.asarray(rows), len(sizes), len(chunks))
 
 
 @lru_cache(maxsize=16)

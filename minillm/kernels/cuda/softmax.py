@@ -10,7 +10,9 @@ from minillm.kernels.cuda.arrays import activations
 from minillm.registry import Op, kernel
 
 WARP, BLOCK_WARPS = 32, 8  # warps of a block: shared by its rows, a row has no more
-HELD = 32  # elements that a thread keeps in registers, as in softmax.cu
+# Elements that a thread keeps in registers, as in softmax.cu. Of rows that don't come in packs it keeps a quarter, and
+# reads the rest twice: they get no more warps for that.
+HELD = 32
 
 
 def takes(x: Any, axis: int = -1) -> bool:

@@ -23,8 +23,8 @@ Without a GPU they run in numba-cuda's simulator, a Python thread for each of th
     >>> with ml.use_backend("numba_cuda"):
     ...     ml.ops.softmax(np.ones((2, 3), np.float32))
 
-There a print in a kernel works, and so does pdb; `sys.setswitchinterval(1e-4)` makes it twice as fast. On a GPU arrays
-are CuPy's, and what has no kernel here runs on backend "cupy".
+The comparison takes some ten seconds. There a print in a kernel works, and so does pdb. On a GPU arrays are CuPy's, and
+what has no kernel here runs on backend "cupy".
 """
 
 import importlib.util
@@ -35,10 +35,10 @@ from minillm.backend import find_backend, register_backend
 from minillm.cuda import is_emulated
 from minillm.errors import ConfigError
 
-if importlib.util.find_spec("numba_cuda") is None:
+if not all(map(importlib.util.find_spec, ("numba", "numba_cuda"))):
     raise ConfigError(
-        "backend 'numba_cuda' needs numba-cuda, which isn't installed: pip install \"minillm[gpu-cuda13]\" (or "
-        'gpu-cuda12) for a GPU, "minillm[cudasim]" for the simulator'
+        "backend 'numba_cuda' needs numba and numba-cuda, which aren't both installed: "
+        'pip install -e ".[gpu-cuda13]" (or gpu-cuda12) for a GPU, pip install -e ".[cudasim]" for the simulator'
     )
 if is_emulated():
     os.environ.setdefault("NUMBA_ENABLE_CUDASIM", "1")  # numba reads it once, when it is imported

@@ -11,7 +11,7 @@ import numpy as np
 from minillm import ops
 from minillm.kernels.numba_cuda.arrays import as_rows, contiguous, takes_float32
 from minillm.kernels.numba_cuda.attention_backward import attention_deltas, attention_dk_dv, attention_dq
-from minillm.kernels.numba_cuda.attention_forward import attention_tiles
+from minillm.kernels.numba_cuda.attention_forward import attention_rows
 from minillm.kernels.numba_cuda.launch import HEAD_SIZE, KEYS, QUERIES, blocks, launch, launch_elements
 from minillm.ops.attention import check_attention
 from minillm.registry import kernel
@@ -57,5 +57,5 @@ def attention(
     factor = np.float32(1 / math.sqrt(q.shape[-1]) if scale is None else scale)
     o, log_sums = xp.empty((*q.shape[:3], v.shape[-1]), q.dtype), xp.empty(q.shape[:3], q.dtype)
     grid = (blocks(queries, QUERIES), q.shape[1], len(q))
-    launch(attention_tiles, grid, (QUERIES,), q, k, v, mask, reach, factor, o, log_sums)
+    launch(attention_rows, grid, (QUERIES,), q, k, v, mask, reach, factor, o, log_sums)
     return o, (q, k, v, mask, reach, factor, o, log_sums)

@@ -28,7 +28,7 @@ def attention_deltas(o, do, deltas):
 
 @cuda.jit
 def attention_dq(q, k, v, mask, reach, scale, log_sums, deltas, do, dq):
-    """dQ_i = Σ_j dS_ij K_j.  Shapes and blocks as in attention_tiles;  deltas: (batch, heads, queries)"""
+    """dQ_i = Σ_j dS_ij K_j.  Shapes and blocks as in attention_rows;  deltas: (batch, heads, queries)"""
     k_tile = cuda.shared.array((KEYS, HEAD_SIZE), float32)
     v_tile = cuda.shared.array((KEYS, HEAD_SIZE), float32)
     q_i = cuda.local.array(HEAD_SIZE, float32)

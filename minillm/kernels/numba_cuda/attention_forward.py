@@ -21,15 +21,17 @@ INFINITY = np.float32(math.inf)
 
 
 @cuda.jit
-def attention_tiles(q, k, v, mask, reach, scale, o, log_sums):
+def attention_rows(q, k, v, mask, reach, scale, o, log_sums):
     """[4.2.1] [4.2.2]  O = softmax(scale Q Kᵀ) V,  and each row's L = m + ln Σ_j exp(s_j − m) for backward.
 
     q: (batch, heads, queries, d_k);  k, v: (batch, kv_heads, keys, d_k or d_v);  o: (batch, heads, queries, d_v);
-    log_sums: (batch, heads, queries).  Query i sees the keys j ≤ i + reach for which the mask is True.
+    log_sums: (batch, heads, queries).  Query i sees the keys j ≤ i + reach for which the mask is True (is_visible).
     """
     k_tile = cuda.shared.array((KEYS, HEAD_SIZE), float32)
     v_tile = cuda.shared.array((KEYS, HEAD_SIZE), float32)
-    q_i = cuda.local.array(HEAD_SIZE, float32)  # a thread's own: its query, its output so far, its scores of a tile
+    # Local memory: a thread's own, but off the chip (an array indexed by a variable has no place in registers). In it
+    # are the thread's query, its output so far, its scores of a tile.
+    q_i = cuda.local.array(HEAD_SIZE, float32)
     o_i = cuda.local.array(HEAD_SIZE, float32)
     s = cuda.local.array(KEYS, float32)
     batch, head = cuda.blockIdx.z, cuda.blockIdx.y
@@ -43,7 +45,7 @@ def attention_tiles(q, k, v, mask, reach, scale, o, log_sums):
             q_i[c] = q[batch, head, i, c]
     for c in range(d_v):
         o_i[c] = float32(0)
-    m = LOWEST
+    m = LOWEST  # not −inf: where all keys so far are hidden, exp(m − m') would be exp(−inf − −inf), NaN
     total = float32(0)
 
     # No query of this block sees further than its last one: tiles beyond are left out.
@@ -52,7 +54,7 @@ def attention_tiles(q, k, v, mask, reach, scale, o, log_sums):
         load_tile(k_tile, k[batch, kv_head], start, QUERIES)
         load_tile(v_tile, v[batch, kv_head], start, QUERIES)
         cuda.syncthreads()  # both tiles are whole
-        count = min(KEYS, keys - start)
+        count = min(KEYS, keys - start)  # keys of this tile
 
         if i < queries:
             # s_j = scale q_i · k_j, or −inf where i may not look;  m' = max(m, max_j s_j)

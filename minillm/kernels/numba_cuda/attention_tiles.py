@@ -7,7 +7,8 @@ from numba import cuda
 def load_tile(tile, rows, start, threads):
     """Copy rows start, start + 1, ... into the tile, as many as it holds and there are.
 
-    rows: (n, d) in far memory;  tile: (size, at least d), shared.  Neighbouring threads take neighbouring elements.
+    rows: (n, d) in global memory (the GPU's own, off the chip);  tile: (size, at least d), shared.  Neighbouring
+    threads take neighbouring elements.
     """
     d = rows.shape[1]
     count = min(tile.shape[0], rows.shape[0] - start)
@@ -19,6 +20,7 @@ def load_tile(tile, rows, start, threads):
 def is_visible(mask, batch, head, i, j, reach):
     """Whether query i may look at key j: mask ∧ (j ≤ i + reach).
 
+    reach: keys − queries for causal attention (the last query stands beside the last key), keys for all.
     mask: booleans, (batch or 1, heads or 1, queries or 1, keys or 1); an axis of 1 stands for all.
     """
     if j > i + reach:

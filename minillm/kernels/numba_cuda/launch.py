@@ -8,7 +8,7 @@ from typing import Any
 THREADS = 128  # of a block that works on a row, or on as many elements; a power of two, for the tree of reduction.py
 TILE = 16  # rows and columns of a matrix product's tile; a block has TILE x TILE threads
 COLUMNS, LANES = 32, 8  # a block that sums columns: threads side by side, and rows that it reads at a time
-QUERIES = KEYS = 32  # rows of an attention tile: a thread for each
+QUERIES = KEYS = 32  # rows of an attention tile; of a block's own rows each has a thread, tiles that come by have none
 HEAD_SIZE = 128  # the widest attention head: two tiles of KEYS x HEAD_SIZE take 32 of a block's 48 KiB
 
 
