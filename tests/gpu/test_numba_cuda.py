@@ -28,7 +28,9 @@ def passes(module, *, simulate, choice=""):
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.parametrize("choice", ["agrees_with_the_formula", "not agrees_with_the_formula"])
+@pytest.mark.parametrize(
+    "choice", ["agrees_with_the_formula", pytest.param("not agrees_with_the_formula", marks=pytest.mark.slow)]
+)
 def test_in_the_simulator(choice):
     passes("numba_simulator.py", simulate=True, choice=choice)
 

@@ -61,6 +61,9 @@ settings: Any = config  # numba sets its attributes when it is imported
 settings.CUDA_LOW_OCCUPANCY_WARNINGS = 0  # a small model's grids are small
 
 if settings.ENABLE_CUDASIM:
+    from minillm.kernels.numba_cuda.simulator import share_arrays
+
+    share_arrays()
     register_backend("numba_cuda")
 elif is_emulated():
     raise ConfigError("numba was imported before, without its simulator: set NUMBA_ENABLE_CUDASIM=1 for the process")
