@@ -1,7 +1,7 @@
 """A fault of numba-cuda's simulator (0.30), put right: threads that ask for a shared array at the same moment.
 
-It looks whether the block has the array already and makes it if not, without a lock. Two threads that look before either
-has made it get an array each, and neither sees what the other writes.
+It looks whether the block has the array already and makes it if not, without a lock. Two threads that look before
+either has made it get an array each, and neither sees what the other writes.
 """
 
 import sys
@@ -13,7 +13,8 @@ from numba.cuda.np import numpy_support
 from numba.cuda.simulator.kernelapi import FakeCUDAShared
 
 _LOCK = threading.Lock()
-_ARRAY = FakeCUDAShared.array
+_SHARED: Any = FakeCUDAShared
+_ARRAY = _SHARED.array
 
 
 def _array(self: Any, shape: Any, dtype: Any, alignment: Any = None) -> np.ndarray:
@@ -30,4 +31,4 @@ def _array(self: Any, shape: Any, dtype: Any, alignment: Any = None) -> np.ndarr
 
 def share_arrays() -> None:
     """Have all threads of a block given one array."""
-    FakeCUDAShared.array = _array
+    _SHARED.array = _array
