@@ -6,6 +6,6 @@ cd "$(dirname "$0")/../.."
 # The interpreter isn't instrumented: the libraries have to be there before it, and what it leaks isn't ours.
 export LD_PRELOAD="$(${CXX:-g++} -print-file-name=libasan.so) $(${CXX:-g++} -print-file-name=libstdc++.so)"
 export ASAN_OPTIONS=detect_leaks=0 OPENBLAS_NUM_THREADS=1 MINILLM_THREADS=1
-export MINILLM_CUDASIM=1 MINILLM_CUDASIM_FLAGS="-fsanitize=address,undefined -fno-sanitize-recover=all"
+export MINILLM_CUDASIM=1 MINILLM_CUDASIM_FLAGS="-O0 -fsanitize=address,undefined -fno-sanitize-recover=all"
 if [ $# -eq 0 ]; then set -- -n auto tests/gpu -k "test_cuda and not compiles and not training"; fi
 exec .venv/bin/python -m pytest "$@"

@@ -60,7 +60,8 @@ def test_nvcc_has_nothing_to_warn_of(file, architecture, tmp_path):
 
 @pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy, which brings NVRTC, isn't installed")
 @every_file
-@pytest.mark.parametrize("architecture", [pytest.param("sm_80", marks=pytest.mark.slow), "sm_90"])
+@every_architecture
+@pytest.mark.slow
 def test_nvrtc_compiles_the_same(file, architecture):
     from cupy.cuda import nvrtc
 
@@ -73,6 +74,21 @@ def test_nvrtc_compiles_the_same(file, architecture):
     assert "warning" not in log, log
     assert nvrtc.getCUBIN(program)
     check_usage(log, file)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("cupy") is None, reason="CuPy, which brings NVRTC, isn't installed")
+@every_file
+def test_nvrtc_understands_the_source(file):
+    """As far as PTX, the assembly that ptxas takes: nvcc has the rest, and the slow tests NVRTC's."""
+    from cupy.cuda import nvrtc
+
+    program = nvrtc.createProgram((FOLDER / file).read_text(encoding="utf-8"), file, [], [])
+    try:
+        nvrtc.compileProgram(program, [*OPTIONS, "-arch=compute_90", f"-I{FOLDER}"])
+    except nvrtc.NVRTCError:
+        pytest.fail(nvrtc.getProgramLog(program))
+    assert "warning" not in nvrtc.getProgramLog(program)
+    assert b".entry" in nvrtc.getPTX(program)
 
 
 def test_what_the_budget_allows_has_a_reason_and_a_kernel():
