@@ -13,6 +13,7 @@ from minillm.models import GPTConfig
 from minillm.planning import counts, energy, trial
 from minillm.planning.report import Gpu, Plan
 
+ADAM_ARRAYS = 7  # weights, gradients, m, v read; weights, m, v written
 MOMENTS = 2  # AdamW's m and v, each of the weights' size
 FORWARD_SHARE = 1 / 3  # of a step's operations; an evaluation needs no more
 ID_BYTES = 8  # token ids of a batch are int64
@@ -60,6 +61,7 @@ def plan(
         watts_source=source,
         method=_method(model_config, measured, batch_size // gradient_accumulation),
         gpu=_gpu(model_config) if on_gpu() else None,
+        bytes_per_step=2 * measured.saved_bytes * gradient_accumulation + ADAM_ARRAYS * memory["weights"],
     )
 
 
@@ -68,9 +70,8 @@ def _gpu(config: GPTConfig) -> Gpu:
     from minillm.cuda import driver, memory, peaks
 
     free, total = memory.free_and_total()
-    return Gpu(
-        driver.device_name(), free, total, peaks.matmul_flops("bfloat16" if config.dtype == "bfloat16" else "float32")
-    )
+    matmul = peaks.matmul_flops("bfloat16" if config.dtype == "bfloat16" else "float32")
+    return Gpu(driver.device_name(), free, total, matmul, peaks.memory_bytes())
 
 
 def plan_run(config: Config, *, validation_tokens: int | None = None, watts: float | None = None) -> Plan:

@@ -19,6 +19,8 @@ class Gpu:
     total_bytes: int
     matmul_flops: float
     """FLOP/s of large matrix products in the model's type, measured."""
+    memory_bytes: float
+    """Bytes a second that a copy reads and writes, measured."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,15 @@ class Plan:
     """How the time was found."""
     gpu: "Gpu | None" = None
     """The GPU it will run on; None for a run on the CPU."""
+    bytes_per_step: int = 0
+    """What a step must move to and from memory at least: what is saved for backward, written once and read once, and
+    AdamW's weights, gradients and moments, of which it reads four and writes three arrays."""
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """Seconds of a step at the GPU's peaks: for its matrix products, and for what it must move."""
+        assert self.gpu
+        return self.flops_per_step / self.gpu.matmul_flops, self.bytes_per_step / self.gpu.memory_bytes
 
     @property
     def flops(self) -> float:
@@ -99,7 +110,12 @@ class Plan:
             ("energy", f"{energy_text(self.joules)} at {self.watts:.0f} W ({self.watts_source})"),
         ]
         if self.gpu:
-            rows.insert(1, ("on", f"{self.gpu.name}: {_si(self.gpu.matmul_flops)}FLOP/s in large matrix products"))
+            products, moved = self.limits
+            peaks = (
+                f"{_si(self.gpu.matmul_flops)}FLOP/s in large matrix products, {_si(self.gpu.memory_bytes)}B/s copying"
+            )
+            at_peak = f"{_short(products + moved)} a step: products {_short(products)}, memory {_short(moved)}"
+            rows[1:1] = [("on", self.gpu.name), ("its peaks", peaks), ("at its peaks", at_peak)]
         return _rows("work", rows, align="<")
 
 

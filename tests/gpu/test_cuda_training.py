@@ -136,6 +136,11 @@ def test_a_plan_knows_the_gpu_and_refuses_what_it_can_t_hold():
         planned = plan(GPTConfig(**CONFIG), batch_size=2, gradient_accumulation=1, steps=3)
     assert "emulated GPU" in planned.table() and "of large matrix products' alone" in planned.table()
     planned.check_memory()
+    # 6 operations for each weight of a matrix, 12 for each pair of token and key; 28 bytes a weight, and what is saved
+    sized = dataclasses.replace(planned.gpu, matmul_flops=1e9, memory_bytes=1e9)
+    products, moved = dataclasses.replace(planned, gpu=sized).limits
+    assert products == planned.flops_per_step / 1e9
+    assert moved == (28 * sum(planned.parameters.values()) + 2 * planned.memory["saved activations"]) / 1e9
     small = dataclasses.replace(planned, gpu=dataclasses.replace(planned.gpu, free_bytes=10_000))
     with pytest.raises(ConfigError, match=r"needs about .* of the GPU's memory, of which 0 MB .*--batch-size"):
         small.check_memory()
