@@ -121,7 +121,7 @@ class Op:
 
     def pick(self, arrays: list[Any], kwargs: dict[str, Any]) -> Kernel:
         """The kernel of the backend in use, or of the nearest it falls back to (in the end the reference formula) that
-        takes these arguments."""
+        takes these arguments; that computes in float32 what is bfloat16."""
         backend = backend_for(_module_of(arrays))
         for name in backend.lineage:
             kernel = self.overrides.get(name)
@@ -129,12 +129,7 @@ class Op:
                 return kernel
         if _strict.get() and backend.name != "numpy":
             raise RuntimeError(f"{self.name}: backend {backend.name!r} has no kernel for {_describe(arrays)}, {kwargs}")
-        return self.reference
-
-    def picked(self, arrays: list[Any], kwargs: dict[str, Any]) -> Kernel:
-        """`pick`, and for bfloat16 arrays the reference in float32: the formulas need not know of bfloat16."""
-        kernel = self.pick(arrays, kwargs)
-        return widened(kernel) if kernel is self.reference and any(map(_is_bfloat16, arrays)) else kernel
+        return widened(self.reference) if any(map(_is_bfloat16, arrays)) else self.reference
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run on tensors (or arrays and numbers) and record the step if a gradient may be asked for."""
@@ -144,7 +139,7 @@ class Op:
         if xp is not np:
             _check_same_device(self.name, args)
             arrays = [self._moved(xp, i, a) for i, a in enumerate(arrays)]
-        kernel = self.picked(arrays, kwargs)
+        kernel = self.pick(arrays, kwargs)
         result, saved = kernel.forward(xp, *arrays, **kwargs)
         if is_tracing():
             check_finite(self.name, result, arrays)

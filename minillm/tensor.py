@@ -135,7 +135,8 @@ class Tensor:
         without their history. Shared memory where they are there already. Raises ConfigError for an unknown backend.
         """
         out = Tensor.of(moved(self._array, backend))
-        out.version = self.version if out._array is self._array else out.version
+        if out._array is self._array:
+            out.version = self.version
         return out
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

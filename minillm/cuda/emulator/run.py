@@ -38,7 +38,7 @@ def launch(file: str, kernel: str, grid: tuple, block: tuple, arguments: tuple, 
     others that never come."""
     _check(kernel, grid, block, shared)
     _check_arguments(file, kernel, arguments)
-    memory = [_parameter(kernel, i, argument) for i, argument in enumerate(arguments)]
+    memory = [_in_memory(kernel, i, argument) for i, argument in enumerate(arguments)]
     pointers = (ctypes.c_void_p * len(memory))(*(ctypes.addressof(value) for value in memory))
     extents = [(ctypes.c_uint * 3)(*extent) for extent in (grid, block)]
     function, order = library(file)[f"run_{kernel}"], _order.get()
@@ -91,14 +91,12 @@ def _shown(argument: Any) -> str:
     return f"np.{argument.dtype}" if isinstance(argument, np.generic) else type(argument).__name__
 
 
-def _parameter(kernel: str, place: int, argument: Any) -> Any:
+def _in_memory(kernel: str, place: int, argument: Any) -> Any:
     """The argument's value in memory, as the kernel reads it."""
     if argument is None:
         return ctypes.c_void_p(None)
-    if isinstance(argument, ndarray):
-        if not argument.flags.c_contiguous:
-            raise RuntimeError(f"{kernel}: argument {place} isn't contiguous")
-        return ctypes.c_void_p(argument.data.ptr)
     if isinstance(argument, np.generic):
         return (ctypes.c_char * argument.nbytes).from_buffer_copy(argument.tobytes())
-    raise RuntimeError(f"{kernel}: argument {place} is {type(argument).__name__}; give an array or a NumPy scalar")
+    if not argument.flags.c_contiguous:
+        raise RuntimeError(f"{kernel}: argument {place} isn't contiguous")
+    return ctypes.c_void_p(argument.data.ptr)

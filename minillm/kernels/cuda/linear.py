@@ -60,11 +60,7 @@ def linear(
     y, before = product(xp, rows, weight.T, x.dtype), None
     if activation:
         y, before = bias_activation(xp, y, bias, activation, is_grad_enabled())
-        bias_here = None
-    else:
-        bias_here = bias
-    if bias_here is not None or residual is not None:
-        y = bias_residual(xp, y, bias_here, residual)
+    y = bias_residual(xp, y, None if activation else bias, residual)
     saved = (rows, weight, (x.shape, x.dtype), bias is not None, residual is not None, activation, before)
     return y.reshape(*x.shape[:-1], weight.shape[0]), saved
 
