@@ -67,7 +67,7 @@ def kernel_for(op: Op, backend: str, case: Case) -> Kernel:
     """What runs there on this case."""
     xp = find_backend(backend).array_module
     with use_backend(backend):
-        return op.picked(list(moved(xp, case.args)), case.kwargs)
+        return op.pick(list(moved(xp, case.args)), case.kwargs)
 
 
 def as_float64(values: Any) -> Any:

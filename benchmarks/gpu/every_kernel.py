@@ -50,7 +50,7 @@ def ops_twice(xp: Any) -> None:
         for case in small_cases(op):
             for dtype in (FLOAT32, BFLOAT16):
                 given = cast(case, op, dtype)
-                run(op.picked(list(moved(xp, given.args)), given.kwargs), xp, given)
+                run(op.pick(list(moved(xp, given.args)), given.kwargs), xp, given)
 
 
 def the_rest(xp: Any) -> None:
